@@ -1,0 +1,23 @@
+"""Attacks: pure torch functions of a surrogate, images and labels."""
+
+from lit_adv.attacks.base import Attack
+from lit_adv.attacks.budget import grey_levels, parse_eps, quantize
+from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
+from lit_adv.attacks.foreign import ForeignAttack
+from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
+from lit_adv.attacks.registry import create_attack, describe_attack, list_attacks
+
+__all__ = [
+    "Attack",
+    "CarliniWagnerAttack",
+    "CarliniWagnerSettings",
+    "ForeignAttack",
+    "GradientSignAttack",
+    "GradientSignSettings",
+    "create_attack",
+    "describe_attack",
+    "grey_levels",
+    "list_attacks",
+    "parse_eps",
+    "quantize",
+]

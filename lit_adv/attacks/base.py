@@ -1,0 +1,64 @@
+"""What an attack is."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Attack(Protocol):
+    """Anything that turns images into adversarial images."""
+
+    @property
+    def eps(self) -> float | None:
+        """L-infinity budget in units of [0, 1]; None for an attack without one (C&W minimizes L2 instead)."""
+        ...
+
+    @property
+    def targeted(self) -> bool:
+        """Whether the attack drives images towards a class rather than away from one."""
+        ...
+
+    def __call__(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+        """Attack a batch.
+
+        Args:
+            images: Float [B, 3, H, W] in [0, 1].
+            labels: int64 [B], the true classes (the wanted classes if the attack's target is ``given``).
+            keys: The samples' keys, which all randomness is drawn from; the positions in the batch by default.
+
+        Returns:
+            Adversarial images, float [B, 3, H, W] in [0, 1].
+        """
+        ...
+
+    def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+        """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
+        ...
+
+
+def default_keys(images: Tensor, keys: Sequence[str] | None) -> Sequence[str]:
+    """Return ``keys``, or the positions in the batch where none are given.
+
+    Raises:
+        ValueError: If there is not one key for each image.
+    """
+    if keys is None:
+        return [str(position) for position in range(len(images))]
+    if len(keys) != len(images):
+        raise ValueError(f"{len(images)} images but {len(keys)} keys: give one key for each image")
+    return keys
+
+
+def require_gradients() -> None:
+    """Refuse to attack where autograd cannot work.
+
+    Raises:
+        RuntimeError: Inside ``torch.inference_mode``, whose tensors can never take part in autograd.
+    """
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "an attack needs gradients, which torch.inference_mode forbids: "
+            "use Trainer(inference_mode=False), or torch.no_grad() in place of torch.inference_mode()"
+        )

@@ -1,0 +1,138 @@
+"""The C&W attack: the smallest L2 perturbation that changes the decision (Carlini & Wagner, 2017).
+
+In tanh space the box constraint disappears: x' = (tanh(w) + 1) / 2. For a constant c, Adam minimizes
+
+    |x' - x|^2 + c * max(Z(x')_y - max_{k != y} Z(x')_k, -confidence)
+
+and a binary search over c, separate for each image, keeps the smallest perturbation that succeeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Tensor, nn
+
+from lit_adv.attacks.base import default_keys, require_gradients
+from lit_adv.attacks.checks import check_range, check_types
+from lit_adv.attacks.objective import LabelSource, Target, select_labels
+
+#: Keeps arctanh finite at black and white pixels.
+_TANH_MARGIN = 1 - 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagnerSettings:
+    """Settings of C&W; defaults are the original's, with fewer iterations.
+
+    Attributes:
+        steps: Adam iterations for each constant.
+        search_steps: Rounds of the binary search over c.
+        learning_rate: Adam's step in tanh space.
+        initial_constant: First c.
+        confidence: How far, in logits, the wrong class must lead.
+        label_source: The true label, or the surrogate's prediction for the clean image.
+        target: None for untargeted; ``given``, ``least_likely`` or ``random`` to reach that class.
+        seed: Seed of random targets.
+    """
+
+    steps: int = 1000
+    search_steps: int = 9
+    learning_rate: float = 0.01
+    initial_constant: float = 1e-3
+    confidence: float = 0.0
+    label_source: LabelSource = "true"
+    target: Target | None = None
+    seed: int = 0
+
+
+class CarliniWagnerAttack(nn.Module):
+    """C&W in the L2 norm. It has no L-infinity budget.
+
+    Args:
+        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits.
+        settings: What the attack is made of.
+
+    Raises:
+        ValueError: If a setting has another type or is outside its range.
+    """
+
+    eps = None
+
+    def __init__(self, model: nn.Module, settings: CarliniWagnerSettings) -> None:
+        super().__init__()
+        check_types(settings)
+        check_range(settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
+        self.model = model
+        self.settings = settings
+        self.targeted = settings.target is not None
+
+    def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+        """Attack a batch; see :class:`lit_adv.attacks.Attack`.
+
+        Args:
+            images: Float [B, 3, H, W] in [0, 1].
+            labels: int64 [B].
+            keys: The samples' keys.
+
+        Returns:
+            Float [B, 3, H, W] in [0, 1]; an image for which the search fails comes back unchanged.
+
+        Raises:
+            RuntimeError: Inside ``torch.inference_mode``.
+        """
+        require_gradients()
+        goal = self.goal_labels(images, labels, keys)
+        constant = torch.full((len(images),), self.settings.initial_constant, device=images.device)
+        lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
+        best, best_distance = images.clone(), torch.full_like(constant, torch.inf)
+        for _ in range(self.settings.search_steps):
+            found, distance = self._minimize(images, goal, constant)
+            succeeded, better = distance.isfinite(), distance < best_distance
+            best[better], best_distance[better] = found[better], distance[better]
+            upper = torch.where(succeeded, torch.minimum(upper, constant), upper)
+            lower = torch.where(succeeded, lower, torch.maximum(lower, constant))
+            # Ten times more until a constant succeeds, then halve the interval.
+            constant = torch.where(upper.isinf(), lower * 10, (lower + upper) / 2)
+        return best
+
+    def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+        """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
+        return select_labels(
+            self.model,
+            images,
+            labels,
+            default_keys(images, keys),
+            source=self.settings.label_source,
+            target=self.settings.target,
+            seed=self.settings.seed,
+        )
+
+    @torch.enable_grad()  # type: ignore[untyped-decorator,unused-ignore]
+    def _minimize(self, images: Tensor, goal: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:
+        """Run Adam for one constant.
+
+        Returns:
+            The nearest successful images [B, 3, H, W] and their squared distances [B], infinite without success.
+        """
+        w = torch.atanh((2 * images - 1) * _TANH_MARGIN).requires_grad_()
+        optimizer = torch.optim.Adam([w], lr=self.settings.learning_rate)
+        found, nearest = images.clone(), torch.full_like(constant, torch.inf)
+        for _ in range(self.settings.steps):
+            x = (torch.tanh(w) + 1) / 2
+            distance = (x - images).square().sum(dim=(1, 2, 3))
+            margin = self._margin(x, goal)
+            loss = distance + constant * margin.clamp(min=-self.settings.confidence)
+            (w.grad,) = torch.autograd.grad(loss.sum(), w)
+            better = (margin < -self.settings.confidence) & (distance < nearest)
+            found[better], nearest[better] = x.detach()[better], distance.detach()[better]
+            optimizer.step()
+        return found, nearest
+
+    def _margin(self, x: Tensor, goal: Tensor) -> Tensor:
+        """Return by how much the attack still fails, in logits [B]; negative once it succeeds."""
+        logits: Tensor = self.model(x).float()
+        of_goal = logits.gather(1, goal[:, None])[:, 0]
+        of_others = logits.scatter(1, goal[:, None], -torch.inf).amax(1)
+        return of_others - of_goal if self.targeted else of_goal - of_others

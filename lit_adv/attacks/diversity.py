@@ -1,0 +1,130 @@
+"""Diverse input D: random resizing and padding, differentiable (DIM; Xie et al., 2019).
+
+With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299),
+padded to R x R at a uniform offset, and resized back to H x H. The three steps compose to one linear map along
+each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two operations. For nearest
+neighbor each row of A holds at most a single one, so the map is also a gather, which is the faster form on a CPU.
+On a GPU the backward pass of a gather adds atomically; two matrix products do not, so runs repeat bit for bit.
+
+The authors draw once a batch. Here each image draws for itself, so that its adversarial version does not depend
+on the batch it sits in.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Interpolation = Literal["nearest", "bilinear"]
+
+#: R / H in the authors' code: 299-pixel images are padded to 331.
+CANVAS_RATIO = 331 / 299
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the batch's random views.
+
+    Attributes:
+        side: Length of the axis, in pixels.
+        canvas: Length of the padded canvas.
+        size: int64 [B], length after the first resizing.
+        offset: int64 [B], where the resized image starts on the canvas.
+        applied: bool [B], whether the image is transformed at all.
+    """
+
+    side: int
+    canvas: int
+    size: Tensor
+    offset: Tensor
+    applied: Tensor
+
+
+def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> tuple[Axis, Axis]:
+    """Turn uniform numbers into random views.
+
+    Args:
+        uniform: [B, 4] in [0, 1): coin, size, vertical and horizontal offset.
+        height: Height of the images.
+        width: Width of the images.
+        probability: The probability p that an image is transformed.
+
+    Returns:
+        The vertical and the horizontal axis. Both share the coin and the relative size.
+    """
+    coin, size, top, left = uniform.unbind(1)
+
+    def axis(side: int, position: Tensor) -> Axis:
+        canvas = round(side * CANVAS_RATIO)
+        sizes = side + (size * (canvas - side)).long()
+        offsets = (position * (canvas - sizes + 1)).long()
+        return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))
+
+    return axis(height, top), axis(width, left)
+
+
+def diverse_input(images: Tensor, axes: tuple[Axis, Axis], interpolation: Interpolation, fill: float) -> Tensor:
+    """Apply D to a batch.
+
+    Args:
+        images: Float [B, C, H, W].
+        axes: The random views of :func:`draw_axes`, on any device.
+        interpolation: Of both resizings; the authors use ``nearest``.
+        fill: Color of the padding.
+
+    Returns:
+        Float [B, C, H, W].
+    """
+    if interpolation == "nearest" and images.device.type == "cpu":
+        return _gather(images, axes, fill)
+    rows, columns = (_axis_matrix(axis, interpolation).to(images) for axis in axes)
+    # Outside autocast: bfloat16 holds 8 bits of a pixel, no more than the image itself.
+    with torch.autocast(images.device.type, enabled=False):
+        return rows[:, None] @ (images - fill) @ columns[:, None].transpose(-1, -2) + fill
+
+
+def _gather(images: Tensor, axes: tuple[Axis, Axis], fill: float) -> Tensor:
+    (rows, inside_rows), (columns, inside_columns) = map(_nearest_sources, axes)
+    # After the permutation the channels, contiguous in channels_last, move together.
+    picked = images.gather(2, rows[:, None, :, None].expand(images.shape))
+    picked = picked.gather(3, columns[:, None, None, :].expand(images.shape))
+    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    return torch.where(inside, picked, fill)
+
+
+def _nearest_sources(axis: Axis) -> tuple[Tensor, Tensor]:
+    """Return, for each output pixel, the input pixel it copies, int64 [B, side], and whether it copies one."""
+    output = torch.arange(axis.side, device=axis.size.device)
+    on_resized = output * axis.canvas // axis.side - axis.offset[:, None]
+    inside = (on_resized >= 0) & (on_resized < axis.size[:, None])
+    source = torch.where(inside, on_resized * axis.side // axis.size[:, None], 0)
+    unchanged = ~axis.applied[:, None]
+    return torch.where(unchanged, output, source), inside | unchanged
+
+
+def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
+    """Return the linear map of one axis, [B, side, side]."""
+    if interpolation == "nearest":
+        source, inside = _nearest_sources(axis)
+        return torch.zeros(*source.shape, axis.side, device=source.device).scatter_(
+            2, source[..., None], inside[..., None].float()
+        )
+    up = _bilinear_matrix(axis.canvas, axis.side, axis.size, axis.offset)
+    down = _bilinear_matrix(axis.side, axis.canvas, torch.tensor([axis.side], device=up.device), None)
+    identity = torch.eye(axis.side, dtype=up.dtype, device=up.device)
+    return torch.where(axis.applied[:, None, None], down @ up, identity)
+
+
+def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor | None) -> Tensor:
+    """Return [B, rows, side]: resize ``side`` pixels to ``size`` and place them ``offset`` rows down."""
+    position = torch.arange(rows, device=size.device) - (0 if offset is None else offset[:, None])
+    inside = (position >= 0) & (position < size[:, None])
+    # Pixel centers map to pixel centers (align_corners=False).
+    source = ((position + 0.5) * (side / size[:, None].double()) - 0.5).clamp(0, side - 1)
+    lower = source.floor().long()
+    fraction = source - lower
+    matrix = torch.zeros(len(size), rows, side, dtype=torch.float64, device=size.device)
+    matrix.scatter_add_(2, lower[..., None], (1 - fraction)[..., None])
+    matrix.scatter_add_(2, (lower + 1).clamp(max=side - 1)[..., None], fraction[..., None])
+    return matrix * inside[..., None]

@@ -1,0 +1,109 @@
+"""Attacks by name."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from torch import nn
+
+from lit_adv.attacks.base import Attack
+from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
+from lit_adv.attacks.foreign import ForeignAttack
+from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
+
+_NI: dict[str, Any] = {"nesterov": True}
+_SI: dict[str, Any] = {"scale_copies": 5}
+_DI: dict[str, Any] = {"diversity_probability": 0.5}
+_TI: dict[str, Any] = {"kernel_size": 7}
+_NO_MOMENTUM: dict[str, Any] = {"momentum": 0.0}
+
+#: Where each named attack differs from the defaults of :class:`GradientSignSettings`. In the paper DIM, TIM and
+#: TI-DIM carry momentum.
+FAMILY: dict[str, dict[str, Any]] = {
+    "fgsm": _NO_MOMENTUM | {"steps": 1},
+    "i_fgsm": _NO_MOMENTUM,
+    "pgd": _NO_MOMENTUM | {"random_start": True},
+    "mi_fgsm": {},
+    "ni_fgsm": _NI,
+    "dim": _DI,
+    "tim": _TI,
+    "ti_dim": _TI | _DI,
+    "si_fgsm": _NO_MOMENTUM | _SI,
+    "si_mi_fgsm": _SI,
+    "si_ni_fgsm": _SI | _NI,
+    "si_ni_dim": _SI | _NI | _DI,
+    "si_ni_tim": _SI | _NI | _TI,
+    "si_ni_ti_dim": _SI | _NI | _TI | _DI,
+}
+
+
+def list_attacks() -> list[str]:
+    """Return the names that :func:`create_attack` knows.
+
+    Example:
+        >>> list_attacks()[-2:]
+        ['si_ni_ti_dim', 'cw']
+    """
+    return [*FAMILY, "cw"]
+
+
+def create_attack(name: str, model: nn.Module, **options: Any) -> Attack:
+    """Build an attack.
+
+    Args:
+        name: A name of :func:`list_attacks`, or the class path of another library's attack, such as
+            ``torchattacks.PGD`` or ``foolbox.attacks.LinfPGD``.
+        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits.
+        **options: Settings that differ from the named attack's: fields of :class:`GradientSignSettings` or
+            :class:`CarliniWagnerSettings`, or the other library's own arguments.
+
+    Returns:
+        The attack, called as ``attack(images, labels, keys=None)``.
+
+    Raises:
+        ValueError: If the name, an option or its value is unknown.
+
+    Example:
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
+        >>> attack = create_attack("si_ni_ti_dim", model, eps="8/255", steps=5)
+        >>> attack.settings.scale_copies
+        5
+    """
+    if "." in name:
+        return ForeignAttack.from_class_path(name, model, **options)
+    settings = _settings(name, options)
+    if isinstance(settings, CarliniWagnerSettings):
+        return CarliniWagnerAttack(model, settings)
+    return GradientSignAttack(model, settings)
+
+
+def describe_attack(name: str, **options: Any) -> dict[str, Any]:
+    """Return every setting that decides what the attack does, as plain values.
+
+    Args:
+        name: A name that :func:`create_attack` takes.
+        **options: Settings that differ from the named attack's.
+
+    Returns:
+        A dictionary from setting to value.
+    """
+    if "." in name:
+        return dict(options)
+    return asdict(_settings(name, options))
+
+
+def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | CarliniWagnerSettings:
+    if name not in list_attacks():
+        raise ValueError(f"unknown attack {name!r}{_suggest(name)}; known: {', '.join(list_attacks())}")
+    kind = CarliniWagnerSettings if name == "cw" else GradientSignSettings
+    known = [field.name for field in fields(kind)]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"attack {name!r} has no option {option!r}; its options: {', '.join(known)}")
+    return kind(**{**FAMILY.get(name, {}), **options})
+
+
+def _suggest(name: str) -> str:
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), list_attacks(), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

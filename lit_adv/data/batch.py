@@ -1,0 +1,90 @@
+"""What travels from the reader to the attack and from the attack to the writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Skipped(NamedTuple):
+    """A sample that could not be used, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Images of one shard, decoded and cropped. A batch never crosses a shard's border.
+
+    Attributes:
+        images: uint8 [B, 3, H, W]; B may be 0 where a shard ends in skipped samples.
+        labels: int64 [B], class indices.
+        keys: The B samples' keys.
+        shard: URL of the input shard.
+        shard_samples: How many samples the shard holds, skipped ones included.
+        last: Whether the shard ends with this batch.
+        skipped: The samples skipped since the shard's previous batch.
+        targets: int64 [B], the class each image is to be taken for; None unless the data names targets.
+        error: Why the shard cannot be used; such a batch is empty and the shard's last.
+    """
+
+    images: Tensor
+    labels: Tensor
+    keys: list[str]
+    shard: str
+    shard_samples: int
+    last: bool
+    skipped: list[Skipped] = field(default_factory=list)
+    targets: Tensor | None = None
+    error: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ImageBatch:
+        """Return the batch with its tensors on ``device``."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            targets=None if self.targets is None else self.targets.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> ImageBatch:
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
+        return replace(
+            self,
+            images=self.images.pin_memory(),
+            labels=self.labels.pin_memory(),
+            targets=None if self.targets is None else self.targets.pin_memory(),
+        )
+
+
+@dataclass(frozen=True)
+class AdversarialBatch:
+    """What the attack made of an :class:`ImageBatch`; every tensor lies on the CPU.
+
+    Attributes:
+        source: The clean batch.
+        images: Adversarial images, uint8 [B, 3, H, W].
+        predictions_clean: int64 [B], the surrogate's classes for the clean images.
+        predictions: int64 [B], the surrogate's classes for the stored (rounded) adversarial images.
+        fooled: bool [B]; untargeted: the prediction is not the label; targeted: it is the target.
+        targets: int64 [B] in targeted mode, else None.
+        seconds: Time the attack took, in seconds.
+    """
+
+    source: ImageBatch
+    images: Tensor
+    predictions_clean: Tensor
+    predictions: Tensor
+    fooled: Tensor
+    targets: Tensor | None
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.source)

