@@ -2,9 +2,10 @@
 
 With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299),
 padded to R x R at a uniform offset, and resized back to H x H. The three steps compose to one linear map along
-each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two operations. For nearest
-neighbor each row of A holds at most a single one, so the map is also a gather, which is the faster form on a CPU.
-On a GPU the backward pass of a gather adds atomically; two matrix products do not, so runs repeat bit for bit.
+each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two matrix products. For nearest
+neighbor each row of A holds at most a single one, so the map also is a sampling of single pixels, which is the
+faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix products do not, so runs
+repeat bit for bit.
 
 The authors draw once a batch. Here each image draws for itself, so that its adversarial version does not depend
 on the batch it sits in.
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Interpolation = Literal["nearest", "bilinear"]
@@ -64,33 +66,34 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
     return axis(height, top), axis(width, left)
 
 
-def diverse_input(images: Tensor, axes: tuple[Axis, Axis], interpolation: Interpolation, fill: float) -> Tensor:
-    """Apply D to a batch.
+def diverse_input(images: Tensor, axes: tuple[Axis, Axis], interpolation: Interpolation) -> Tensor:
+    """Apply D to a batch; the padding is zero.
 
     Args:
         images: Float [B, C, H, W].
-        axes: The random views of :func:`draw_axes`, on any device.
+        axes: The random views of :func:`draw_axes`, on the images' device.
         interpolation: Of both resizings; the authors use ``nearest``.
-        fill: Color of the padding.
 
     Returns:
         Float [B, C, H, W].
     """
-    if interpolation == "nearest" and images.device.type == "cpu":
-        return _gather(images, axes, fill)
-    rows, columns = (_axis_matrix(axis, interpolation).to(images) for axis in axes)
     # Outside autocast: bfloat16 holds 8 bits of a pixel, no more than the image itself.
     with torch.autocast(images.device.type, enabled=False):
-        return rows[:, None] @ (images - fill) @ columns[:, None].transpose(-1, -2) + fill
+        if interpolation == "nearest" and images.device.type == "cpu":
+            return F.grid_sample(images, _grid(axes).to(images), mode="nearest", align_corners=False)
+        rows, columns = (_axis_matrix(axis, interpolation).to(images)[:, None] for axis in axes)
+        return rows @ images @ columns.mT
 
 
-def _gather(images: Tensor, axes: tuple[Axis, Axis], fill: float) -> Tensor:
-    (rows, inside_rows), (columns, inside_columns) = map(_nearest_sources, axes)
-    # After the permutation the channels, contiguous in channels_last, move together.
-    picked = images.gather(2, rows[:, None, :, None].expand(images.shape))
-    picked = picked.gather(3, columns[:, None, None, :].expand(images.shape))
-    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-    return torch.where(inside, picked, fill)
+def _grid(axes: tuple[Axis, Axis]) -> Tensor:
+    """Return where each output pixel comes from, [B, H, W, 2] as ``grid_sample`` wants it: x first, in [-1, 1]."""
+    y, x = (_normalized_sources(axis) for axis in axes)
+    return torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+
+
+def _normalized_sources(axis: Axis) -> Tensor:
+    source, inside = _nearest_sources(axis)
+    return torch.where(inside, (2 * source + 1) / axis.side - 1, -3.0)  # -3 lies outside, where zeros are
 
 
 def _nearest_sources(axis: Axis) -> tuple[Tensor, Tensor]:

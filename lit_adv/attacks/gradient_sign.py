@@ -135,11 +135,12 @@ class GradientSignAttack(nn.Module):
         """Average the gradient over the scale copies, each seen through its own diverse input."""
         total = torch.zeros_like(x_nes)
         zero = ZERO[self.settings.scale_space]
+        # D and S_i are linear about the same zero, so they commute; both work on the image centered there.
+        centered = x_nes - zero if zero else x_nes
         for i, view in enumerate(views):
             with torch.enable_grad():
-                x = x_nes.detach().requires_grad_()
-                # D and S_i commute, since both are linear about the same zero; each runs where it is cheapest.
-                seen = x if view is None else diverse_input(x, view, self.settings.interpolation, zero)
+                x = centered.detach().requires_grad_()
+                seen = x if view is None else diverse_input(x, view, self.settings.interpolation)
                 loss = cross_entropy(self.model, scale_copy(seen, i, zero), labels)
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(views) if self.targeted else len(views))

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 ScaleSpace = Literal["inception", "unit"]
@@ -11,19 +12,17 @@ ScaleSpace = Literal["inception", "unit"]
 ZERO: dict[ScaleSpace, float] = {"inception": 0.5, "unit": 0.0}
 
 
-def scale_copy(images: Tensor, i: int, zero: float) -> Tensor:
+def scale_copy(centered: Tensor, i: int, zero: float) -> Tensor:
     """Return the scale copy S_i.
 
     Args:
-        images: Float [B, 3, H, W] in [0, 1].
+        centered: Images minus ``zero``, float [B, 3, H, W].
         i: Index of the copy; copy 0 is the image itself.
         zero: The grey that stands for zero.
 
     Returns:
-        ``zero + (images - zero) / 2^i``, [B, 3, H, W].
+        ``zero + centered / 2^i``, [B, 3, H, W], in units of [0, 1].
     """
-    if i == 0:
-        return images
-    factor = 0.5**i
-    scaled = images * factor
-    return scaled if zero == 0 else scaled + zero * (1 - factor)
+    if zero == 0:
+        return centered / 2**i if i else centered
+    return torch.add(torch.full((), zero, dtype=centered.dtype, device=centered.device), centered, alpha=0.5**i)

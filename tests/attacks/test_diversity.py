@@ -22,19 +22,19 @@ def test_a_batch_of_different_views_equals_each_view_alone(
 ) -> None:
     images = torch.rand(len(numbers), 3, side, side, dtype=torch.float64)
     axes = draw_axes(torch.tensor(numbers, dtype=torch.float64), side, side, probability=0.5)
-    made = diverse_input(images, axes, mode, fill=0.5)
+    made = diverse_input(images, axes, mode)
     rows, columns = axes
     for b, (coin, *_) in enumerate(numbers):
         view = View(int(rows.size[b]), int(rows.offset[b]), int(columns.offset[b])) if coin < 0.5 else None
-        torch.testing.assert_close(made[b], three_calls(images[b], view, 0.5, mode), rtol=0, atol=1e-6)
+        torch.testing.assert_close(made[b], three_calls(images[b], view, 0.0, mode), rtol=0, atol=1e-6)
 
 
-def test_matrices_and_gathers_give_the_same_numbers() -> None:
+def test_matrices_and_sampling_give_the_same_numbers() -> None:
     uniform = torch.rand(5, 4, dtype=torch.float64)
     rows, columns = draw_axes(uniform, 40, 56, probability=0.7)
     images = torch.rand(5, 3, 40, 56)
     by_matrix = _axis_matrix(rows, "nearest")[:, None] @ images @ _axis_matrix(columns, "nearest")[:, None].mT
-    assert torch.equal(diverse_input(images, (rows, columns), "nearest", fill=0.0), by_matrix)
+    assert torch.equal(diverse_input(images, (rows, columns), "nearest"), by_matrix)
 
 
 def test_sizes_and_offsets_cover_their_ranges_uniformly() -> None:
@@ -52,5 +52,5 @@ def test_sizes_and_offsets_cover_their_ranges_uniformly() -> None:
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_the_probability_decides_whether_anything_happens(probability: float) -> None:
     images: Tensor = torch.rand(3, 3, 32, 32)
-    made = diverse_input(images, draw_axes(torch.rand(3, 4), 32, 32, probability), "nearest", fill=0.5)
+    made = diverse_input(images, draw_axes(torch.rand(3, 4), 32, 32, probability), "nearest")
     assert torch.equal(made, images) == (probability == 0)

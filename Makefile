@@ -1,0 +1,37 @@
+# `make demo` and `make test` work from nothing but Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.demo  ## Attack 20 real images and show what came of it.
+	$(RUN) python -m lit_adv.data.sample demo/clean
+	$(RUN) python generate.py --config configs/generate/si_ni_ti_dim.yaml \
+		--data.shards demo/clean --output.path demo/adversarial
+	$(RUN) python -m lit_adv.pictures demo/adversarial --output demo/examples.png
+
+test: $(VENV)/.dev  ## Run the test suite.
+	$(RUN) python -m pytest
+
+lint: $(VENV)/.dev  ## Check style, types and the direction of imports.
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+clean:  ## Remove what the demo made.
+	rm -rf demo logs
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("lit_adv needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements.txt requirements-demo.txt | $(VENV)/bin/python
+	$(RUN) pip install --quiet --requirement requirements.txt --requirement requirements-demo.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
+	$(RUN) pip install --quiet --requirement requirements-dev.txt
+	$(RUN) pip install --quiet --no-deps torchattacks==3.5.1
+	touch $@

@@ -1,0 +1,152 @@
+"""Encoding and writing in the background, so that the device never waits for the disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import torch
+
+from lit_adv.data.batch import AdversarialBatch
+from lit_adv.data.encode import ImageFormat, encode_image
+from lit_adv.data.shard_file import AdversarialSample, ShardFile
+
+
+class BudgetError(RuntimeError):
+    """An adversarial image differs from its clean image by more than the perturbation budget."""
+
+
+class ShardOutput:
+    """Writes adversarial batches into output shards, each of which is published when its last batch is written.
+
+    One thread writes, so batches are written in the order they come; batches of several shards may alternate.
+
+    Args:
+        folder: URL of the output folder.
+        fingerprint: Of the configuration, for the sidecars.
+        budget: Largest change of a pixel, in grey levels; None for any.
+        image_format: File format of the images.
+        clean_images: Whether to store the clean images, too.
+        encode_threads: Threads that encode images.
+        queue_batches: Batches that may wait to be written.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        fingerprint: str,
+        budget: int | None,
+        image_format: ImageFormat = "webp",
+        clean_images: bool = True,
+        encode_threads: int = 2,
+        queue_batches: int = 4,
+    ) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._budget = budget
+        self._format: ImageFormat = image_format
+        self._clean_images = clean_images
+        self._queue_batches = queue_batches
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="shard-writer")
+        self._encoders = ThreadPoolExecutor(encode_threads, thread_name_prefix="image-encoder")
+        self._waiting: deque[Future[None]] = deque()
+        self._open: dict[str, ShardFile] = {}
+        self._failed: dict[str, str] = {}
+
+    def put(self, batch: AdversarialBatch) -> None:
+        """Hand over a batch; wait only if too many wait already.
+
+        Raises:
+            Exception: What went wrong with an earlier batch, such as a :class:`BudgetError`.
+        """
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._queue_batches):
+            self._waiting.popleft().result()
+        self._waiting.append(self._writer.submit(self._write, batch))
+
+    def drain(self) -> None:
+        """Wait until every batch is written.
+
+        Raises:
+            Exception: What went wrong with a batch.
+        """
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Stop the threads and discard the shards that have not ended."""
+        self._writer.shutdown(cancel_futures=True)
+        self._encoders.shutdown()
+        self._waiting.clear()
+        while self._open:
+            self._open.popitem()[1].discard()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The input shards that could not be used, and why; complete after :meth:`drain`."""
+        return self._failed
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The shards whose last batch has not come; complete after :meth:`drain`."""
+        return [shard.progress for shard in self._open.values()]
+
+    def _write(self, batch: AdversarialBatch) -> None:
+        source = batch.source
+        if source.error is not None:
+            self._failed[source.shard] = source.error
+            if source.shard in self._open:
+                self._open.pop(source.shard).discard()
+            return
+        samples = describe(batch)
+        self._check_budget(source.shard, samples)
+        if source.shard not in self._open:
+            self._open[source.shard] = ShardFile(self._folder, source.shard, source.shard_samples)
+        shard = self._open[source.shard]
+        for sample, pixels, files in zip(samples, batch.images, self._encode(batch), strict=True):
+            shard.add(sample, pixels, files)
+        shard.note(source.skipped, batch.seconds)
+        if source.last:
+            del self._open[source.shard]
+            shard.commit(self._fingerprint)
+
+    def _check_budget(self, shard: str, samples: list[AdversarialSample]) -> None:
+        for sample in samples:
+            if self._budget is not None and sample.linf > self._budget:
+                raise BudgetError(
+                    f"{shard}: image {sample.key!r} is changed by {sample.linf} grey levels, but the budget is "
+                    f"{self._budget}; the shard is not published"
+                )
+
+    def _encode(self, batch: AdversarialBatch) -> Iterator[dict[str, bytes]]:
+        """Yield each sample's image files by extension."""
+        images = {str(self._format): batch.images}
+        if self._clean_images:
+            images[f"clean.{self._format}"] = batch.source.images
+        encode = partial(encode_image, image_format=self._format)
+        encoded = [self._encoders.map(encode, tensor) for tensor in images.values()]
+        for contents in zip(*encoded, strict=True):
+            yield dict(zip(images, contents, strict=True))
+
+
+def describe(batch: AdversarialBatch) -> list[AdversarialSample]:
+    """Return the records of a batch's images. Distances are measured in integers, so they are exact."""
+    source = batch.source
+    change = (batch.images.to(torch.int32) - source.images.to(torch.int32)).flatten(1)
+    linf = change.abs().amax(1).tolist()
+    l2 = (change.square().sum(1).double().sqrt() / 255).tolist()
+    return [
+        AdversarialSample(
+            key=key,
+            label=int(source.labels[i]),
+            prediction_clean=int(batch.predictions_clean[i]),
+            prediction=int(batch.predictions[i]),
+            fooled=bool(batch.fooled[i]),
+            linf=linf[i],
+            l2=round(l2[i], 6),
+            target=None if batch.targets is None else int(batch.targets[i]),
+        )
+        for i, key in enumerate(source.keys)
+    ]

@@ -1,0 +1,50 @@
+"""A small set of real, labeled ImageNet images for demonstrations: ``python -m lit_adv.data.sample DESTINATION``.
+
+They are the 20 images that the ``foolbox`` package carries.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from lit_adv.data.pack import LabeledImage, pack_images
+
+SAMPLES_PER_SHARD = 10
+
+
+def pack_foolbox_sample(destination: str) -> str:
+    """Pack the sample images into two shards, unless they are there already.
+
+    Args:
+        destination: Folder for the shards.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ImportError: If foolbox is not installed.
+    """
+    spec = find_spec("foolbox")
+    if spec is None or spec.origin is None:
+        raise ImportError("the sample images are part of foolbox, which is not installed: pip install foolbox")
+    # Files are named imagenet_<number>_<label>.jpg.
+    paths = sorted(Path(spec.origin).parent.glob("data/imagenet_*_*.jpg"))
+    images = [LabeledImage(path, path.stem, int(path.stem.rsplit("_", 1)[1])) for path in paths]
+    pack_images(images, destination, SAMPLES_PER_SHARD, "imagenet-sample")
+    return destination
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lit_adv.data.sample", description="Pack 20 real, labeled ImageNet images into shards."
+    )
+    parser.add_argument("destination", help="folder for the shards")
+    print(pack_foolbox_sample(parser.parse_args(arguments).destination))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""The few operations that touch storage, local or remote, through fsspec.
+
+Whatever is published appears under its name whole or not at all, and never replaces what is there already.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from io import BufferedRandom, BufferedReader
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+# The name says whose the file is: only the host that made it can tell whether its maker still lives.
+_SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}.partial"
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+def join(folder: str, name: str) -> str:
+    """Return the URL of ``name`` inside ``folder``."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of a local URL, None for a remote one."""
+    filesystem, path = url_to_fs(url)
+    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+
+
+def to_url(filesystem: AbstractFileSystem, path: str) -> str:
+    """Return what :func:`fsspec.core.url_to_fs` maps back to ``path``; a local path stays a plain path."""
+    return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))
+
+
+def list_names(folder: str) -> set[str]:
+    """Return the names in a folder; none if there is no such folder."""
+    filesystem, path = url_to_fs(folder)
+    filesystem.invalidate_cache()
+    try:
+        return {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False)}
+    except FileNotFoundError:
+        return set()
+
+
+def prepare_folder(url: str) -> None:
+    """Create a folder and make sure that files can be created in it.
+
+    Raises:
+        OSError: If the folder cannot be created or written.
+    """
+    filesystem, path = url_to_fs(url)
+    try:
+        filesystem.makedirs(path, exist_ok=True)
+        if isinstance(filesystem, LocalFileSystem):
+            with scratch_file(url, "probe"):
+                pass
+    except OSError as error:
+        raise OSError(f"cannot write into the folder {url} ({error}); choose another or free this one") from error
+
+
+def read_bytes(urls: Sequence[str]) -> list[bytes]:
+    """Return the contents of small files, in the order given."""
+    places = [url_to_fs(url) for url in urls]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(lambda place: place[0].cat_file(place[1]), places))
+
+
+def read_json(url: str) -> Any:
+    """Return the contents of a JSON file."""
+    return json.loads(read_bytes([url])[0])
+
+
+@contextmanager
+def staged(url: str) -> Iterator[BufferedReader]:
+    """Open a file for seeking, after copying it to local disk if it is remote.
+
+    A dropped connection thus is an error here, never a short file.
+
+    Raises:
+        OSError: If the file cannot be read whole.
+    """
+    if path := local_path(url):
+        with path.open("rb") as file:
+            yield file
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        try:
+            filesystem, remote = url_to_fs(url)
+            filesystem.get_file(remote, copy.name)
+            expected = filesystem.info(remote).get("size")
+        except Exception as error:  # every remote file system has its own family of errors
+            raise OSError(f"cannot read {url}: {str(error) or type(error).__name__}") from error
+        received = Path(copy.name).stat().st_size
+        if expected is not None and received != expected:
+            raise OSError(f"cannot read {url}: {received} of {expected} bytes arrived")
+        with Path(copy.name).open("rb") as file:
+            yield file
+
+
+def sha256(file: BufferedReader | BufferedRandom) -> str:
+    """Return the SHA-256 of a whole file, in hexadecimal."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def scratch_file(destination: str, name: str) -> Iterator[BufferedRandom]:
+    """Make a local temporary file for something that is to be published in the folder ``destination``.
+
+    The file lies beside its destination, so that publishing is a link and not a copy, or in the system's
+    temporary folder if the destination is remote. It is gone when the context ends. Its lock tells other
+    processes that its maker lives, see :func:`remove_stale_scratch`.
+
+    Yields:
+        The file, open for reading and writing; its ``name`` is its path.
+    """
+    folder = _scratch_folder(destination)
+    while True:
+        path = folder / f".{name}.{uuid4().hex}{_SCRATCH_SUFFIX}"
+        with path.open("x+b") as file:
+            try:
+                with suppress(OSError):  # without locks, nobody can take the file for a stale one either
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if path.exists():  # else another process took it for one before it was locked
+                    yield file
+                    return
+            finally:
+                path.unlink(missing_ok=True)
+
+
+def remove_stale_scratch(destination: str) -> None:
+    """Remove the temporary files that killed processes of this host left for ``destination``."""
+    for path in _scratch_folder(destination).glob(f".*{_SCRATCH_SUFFIX}"):
+        with suppress(OSError), path.open("rb") as file:  # locked: its maker lives
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def publish(local_file: str, url: str) -> None:
+    """Make a finished local file appear at ``url``, whole and exactly once.
+
+    Args:
+        local_file: The file; nobody may write to it any more.
+        url: Where it is to appear. A file with the same bytes may be there already: the process may have been
+            killed just after publishing, or a twin was faster.
+
+    Raises:
+        FileExistsError: If a file with other bytes is there.
+    """
+    try:
+        _create_from_file(local_file, url)
+    except FileExistsError:
+        with staged(url) as present, Path(local_file).open("rb") as made:
+            if sha256(present) == sha256(made):
+                return
+        raise FileExistsError(
+            f"{url} exists with other bytes than {local_file}, made from the same input and settings. If it is "
+            "left over from an older run or from other software versions, delete it and run again"
+        ) from None
+
+
+def create_exclusive(url: str, content: bytes) -> None:
+    """Create a small file at once and whole.
+
+    Raises:
+        FileExistsError: If there is a file already, whatever it holds.
+    """
+    filesystem, path = url_to_fs(url)
+    if not isinstance(filesystem, LocalFileSystem):
+        filesystem.pipe_file(path, content, mode="create")
+        return
+    with scratch_file(str(Path(path).parent), Path(path).name) as file:
+        file.write(content)
+        file.flush()
+        _create_from_file(file.name, url)
+
+
+def replace(url: str, content: bytes) -> None:
+    """Write a small file at once and whole, in place of the one that may be there."""
+    filesystem, path = url_to_fs(url)
+    if not isinstance(filesystem, LocalFileSystem):
+        filesystem.pipe_file(path, content)
+        return
+    with scratch_file(str(Path(path).parent), Path(path).name) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    _sync(Path(path).parent)
+
+
+def _create_from_file(local_file: str, url: str) -> None:
+    filesystem, path = url_to_fs(url)
+    if not isinstance(filesystem, LocalFileSystem):
+        filesystem.put_file(local_file, path, mode="create")
+        return
+    _sync(Path(local_file))
+    try:
+        Path(path).hardlink_to(local_file)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Without hard links two processes may both pass this check; what they publish is the same.
+        if Path(path).exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        Path(local_file).rename(path)
+    _sync(Path(path).parent)
+
+
+def _scratch_folder(destination: str) -> Path:
+    return local_path(destination) or Path(tempfile.gettempdir())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

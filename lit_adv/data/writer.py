@@ -1,0 +1,153 @@
+"""The Lightning callback that writes adversarial batches as shards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from lit_adv.data import storage
+from lit_adv.data.batch import AdversarialBatch
+from lit_adv.data.encode import ImageFormat
+from lit_adv.data.job import digest, register_job
+from lit_adv.data.manifest import Summary, finalize
+from lit_adv.data.output import ShardOutput
+
+logger = logging.getLogger(__name__)
+
+
+class GenerationFailedError(RuntimeError):
+    """Some input shards could not be used; all others are done."""
+
+
+class ShardWriter(BasePredictionWriter):
+    """Writes each :class:`AdversarialBatch` that ``predict_step`` returns into its shard's output shard.
+
+    Encoding and writing happen in threads, so the device does not wait for them. A shard is published when its
+    last batch is written, whole and exactly once; what is unfinished when the run ends leaves no trace.
+
+    The LightningModule says what it does through two attributes: ``fingerprint``, its settings as a dict of JSON's
+    types, and ``budget``, the largest change of a pixel in grey levels (None: any). The data module has a
+    ``fingerprint``, too, and a ``plan``, the URLs of all input shards.
+
+    Args:
+        path: The output folder, local or remote.
+        format: File format of the images; both are lossless.
+        clean_images: Whether to store the clean image, too, as ``<key>.clean.<format>``.
+        encode_threads: Threads that encode images.
+        queue_batches: Batches that may wait to be written before the attack has to wait.
+
+    Attributes:
+        summary: Totals over all shards; None until none is missing.
+
+    Raises:
+        ValueError: If there is not at least one thread and one batch.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        format: ImageFormat = "webp",
+        clean_images: bool = True,
+        encode_threads: int = 2,
+        queue_batches: int = 4,
+    ) -> None:
+        super().__init__(write_interval="batch")
+        if encode_threads < 1 or queue_batches < 1:
+            raise ValueError(
+                f"encode_threads and queue_batches must be at least 1, got {encode_threads} and {queue_batches}"
+            )
+        self.path = path
+        self.format = format
+        self.clean_images = clean_images
+        self.encode_threads = encode_threads
+        self.queue_batches = queue_batches
+        self.summary: Summary | None = None
+        self._output: ShardOutput | None = None
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings that have a part in the output's bytes."""
+        return {"format": self.format, "clean_images": self.clean_images}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Claim the output folder for this configuration.
+
+        Raises:
+            OSError: If the folder cannot be written.
+            ConfigMismatchError: If it belongs to another configuration.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage != "predict":
+            return
+        module: Any = pl_module
+        config = {
+            "model": module.fingerprint,
+            "data": _data_module(trainer).fingerprint,
+            "output": self.fingerprint,
+            "precision": str(trainer.precision),
+            "device": trainer.strategy.root_device.type,
+        }
+        storage.prepare_folder(self.path)
+        storage.remove_stale_scratch(self.path)
+        register_job(self.path, config)
+        self._output = ShardOutput(
+            self.path,
+            fingerprint=digest(config),
+            budget=module.budget,
+            image_format=self.format,
+            clean_images=self.clean_images,
+            encode_threads=self.encode_threads,
+            queue_batches=self.queue_batches,
+        )
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: AdversarialBatch,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Hand a batch to the writing thread; raises what went wrong there with an earlier one."""
+        if self._output is not None:
+            self._output.put(prediction)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait until all is written, and complete the output if nothing is missing any more.
+
+        Raises:
+            GenerationFailedError: If input shards could not be used; all others are done by then.
+        """
+        if self._output is None:
+            return
+        self._output.drain()
+        for progress in self._output.unfinished:
+            logger.warning("the run ended within %s; run again to make this shard", progress)
+        failed = self._output.failed
+        self._discard()
+        trainer.strategy.barrier("all shards are written")
+        if failed:
+            raise GenerationFailedError(
+                f"{len(failed)} input shards could not be used; repair them and run again:\n  "
+                + "\n  ".join(f"{shard}: {reason}" for shard, reason in failed.items())
+            )
+        self.summary = finalize(self.path, _data_module(trainer).plan)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Discard what is unfinished."""
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+
+def _data_module(trainer: Trainer) -> Any:
+    return trainer.datamodule  # type: ignore[attr-defined]  # the Trainer sets it without declaring it

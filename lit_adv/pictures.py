@@ -1,0 +1,95 @@
+"""Pictures of what an attack did: ``python -m lit_adv.pictures SHARDS --output examples.png``."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+import webdataset as wds
+from jsonargparse import auto_cli
+from PIL import Image, ImageDraw, ImageFont
+from timm.data import ImageNetInfo
+from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
+from torchvision.utils import make_grid
+
+from lit_adv.data.shards import list_shards
+
+_MARGIN, _HEADER, _FONT_SIZE = 4, 22, 13
+
+
+def draw_examples(
+    clean: Tensor, adversarial: Tensor, captions: Sequence[str], gain: float | None = None
+) -> Image.Image:
+    """Draw images side by side: clean, adversarial, and the amplified perturbation around mid-grey.
+
+    Args:
+        clean: uint8 [N, 3, H, W].
+        adversarial: uint8 [N, 3, H, W].
+        captions: N texts, drawn under the adversarial images.
+        gain: Factor of the perturbation; by default the largest change becomes black or white.
+
+    Returns:
+        A picture of three rows.
+    """
+    change = adversarial.float() - clean.float()
+    if gain is None:
+        gain = 127 / max(float(change.abs().max()), 1)
+    amplified = (127.5 + gain * change).clamp(0, 255).to(torch.uint8)
+    rows = {"clean": clean, "adversarial": adversarial, f"perturbation x {gain:.0f}": amplified}
+    strips = [_strip(images, title) for title, images in rows.items()]
+    picture = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips) + _HEADER), "white")
+    for i, strip in enumerate(strips):
+        picture.paste(strip, (0, i * strip.height))
+    draw, step = ImageDraw.Draw(picture), clean.shape[-1] + _MARGIN
+    for i, caption in enumerate(captions):
+        draw.text((_MARGIN + i * step, picture.height - _HEADER + 2), caption, "black", _font())
+    return picture
+
+
+def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> None:
+    """Draw the first images of adversarial shards beside their clean originals.
+
+    Args:
+        shards: A folder, a brace pattern or a glob of shards that hold clean images too.
+        output: The PNG file to write.
+        count: How many images to draw.
+
+    Raises:
+        ValueError: If the shards hold no clean images.
+    """
+    names = ImageNetInfo()
+    samples = wds.DataPipeline(
+        wds.SimpleShardList(list_shards(shards)), wds.tarfile_to_samples(), wds.decode("torchrgb8")
+    )
+    clean, adversarial, captions = [], [], []
+    for sample in islice(samples, count):
+        extension = next((e for e in ("webp", "png") if f"clean.{e}" in sample), None)
+        if extension is None:
+            raise ValueError(f"{shards} holds no clean images: make it with --output.clean_images true")
+        clean.append(sample[f"clean.{extension}"])
+        adversarial.append(sample[extension])
+        before, after = (_short_name(names, sample["json"][field]) for field in ("label", "prediction"))
+        captions.append(f"{before} → {after}")
+    draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
+    print(f"examples: {Path(output).resolve()}")
+
+
+def _short_name(names: ImageNetInfo, label: int) -> str:
+    return str(names.index_to_description(label)).split(",")[0]
+
+
+def _strip(images: Tensor, title: str) -> Image.Image:
+    row = to_pil_image(make_grid(images, nrow=len(images), padding=_MARGIN, pad_value=255))
+    strip = Image.new("RGB", (row.width, row.height + _HEADER), "white")
+    strip.paste(row, (0, _HEADER))
+    ImageDraw.Draw(strip).text((_MARGIN, 2), title, "black", _font())
+    return strip
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(_FONT_SIZE)
+
+
+if __name__ == "__main__":
+    auto_cli(draw_shards)

@@ -1,0 +1,5 @@
+"""The LightningModules: they connect attacks, metrics and losses to the Trainer."""
+
+from lit_adv.tasks.generation import GenerationTask
+
+__all__ = ["GenerationTask"]

@@ -1,0 +1,118 @@
+"""Adversarial images from clean ones, as a LightningModule's predict step."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
+from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.models import Ensemble, Fusion, load_model, optimize, weights_sha256
+
+
+class GenerationTask(LightningModule):
+    """Runs an attack on a surrogate for each batch of clean images.
+
+    The Trainer needs ``inference_mode=False``, since an attack needs gradients.
+
+    Args:
+        surrogate: The attacked model, or several for an ensemble: ``timm:<name>``, ``timm:<name>@<checkpoint>``,
+            ``wheel:<name>`` or ``import:<module>:<callable>``.
+        attack: Name of the attack (fgsm, i_fgsm, pgd, mi_fgsm, ni_fgsm, dim, tim, ti_dim, si_fgsm, si_mi_fgsm,
+            si_ni_fgsm, si_ni_dim, si_ni_tim, si_ni_ti_dim, cw), or the class path of another library's attack.
+        attack_options: Settings that differ from the named attack's, such as ``eps: 8/255``. The gradient-sign family
+            has eps, steps, step_size, momentum, nesterov, scale_copies, scale_space, diversity_probability,
+            interpolation, kernel_size, gradient_norm, random_start, label_source, target and seed; cw has steps,
+            search_steps, learning_rate, initial_constant, confidence, label_source, target and seed.
+        ensemble_weights: One positive weight for each member of an ensemble; equal by default.
+        fusion: What an ensemble averages.
+        compile: Whether to compile the surrogate; pays on a GPU.
+    """
+
+    def __init__(
+        self,
+        surrogate: str | list[str] = "wheel:efficientnet_lite0",
+        attack: str = "si_ni_ti_dim",
+        attack_options: dict[str, Any] | None = None,
+        ensemble_weights: list[float] | None = None,
+        fusion: Fusion = "logits",
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        options = attack_options or {}
+        settings = describe_attack(attack, **options)
+        specs = [surrogate] if isinstance(surrogate, str) else surrogate
+        members: list[nn.Module] = [load_model(spec, resize=len(specs) > 1) for spec in specs]
+        self.fingerprint: dict[str, Any] = {
+            "surrogate": dict(zip(specs, map(weights_sha256, members), strict=True)),
+            "ensemble_weights": ensemble_weights,
+            "fusion": fusion,
+            "compile": compile,
+            "attack": attack,
+            "attack_options": settings,
+        }
+        model = members[0] if len(members) == 1 else Ensemble(members, ensemble_weights, fusion)
+        self.surrogate = optimize(model, compile=compile)
+        self.attack = create_attack(attack, self.surrogate, **options)
+
+    @property
+    def budget(self) -> int | None:
+        """How many grey levels a stored pixel may move; None for an attack without an L-infinity budget."""
+        return None if self.attack.eps is None else grey_levels(self.attack.eps)
+
+    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> AdversarialBatch:
+        """Attack one batch.
+
+        Args:
+            batch: Clean images of one shard.
+            batch_idx: Not used; what is made depends on the batch alone.
+
+        Returns:
+            The adversarial images, rounded to 8 bits, and what the surrogate makes of them.
+
+        Raises:
+            ValueError: If the attack is to reach given targets and the data names none.
+        """
+        started = time.perf_counter()
+        goal_from_data = self.fingerprint["attack_options"].get("target") == "given"
+        if goal_from_data and batch.targets is None:
+            raise ValueError("attack_options.target is 'given': name the json field of the targets, data.target_field")
+        labels = batch.targets if goal_from_data and batch.targets is not None else batch.labels
+        adversarial, goal, clean_predictions, predictions = self._attack(batch, labels)
+        fooled = predictions == goal if self.attack.targeted else predictions != batch.labels
+        return AdversarialBatch(
+            source=batch.to("cpu"),
+            images=adversarial.cpu(),
+            predictions_clean=clean_predictions.cpu(),
+            predictions=predictions.cpu(),
+            fooled=fooled.cpu(),
+            targets=goal.cpu() if self.attack.targeted else None,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _attack(self, batch: ImageBatch, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the adversarial images, the attack's goal, and the predictions before and after."""
+        if not len(batch):
+            return batch.images, labels, labels, labels
+        clean = _to_float(batch.images)
+        scores = self._scores(clean)
+        if (highest := int(torch.maximum(batch.labels, labels).max())) >= scores.shape[1]:
+            raise ValueError(
+                f"{batch.shard} has label {highest}, but the surrogate tells {scores.shape[1]} classes apart: "
+                f"set data.num_classes to {scores.shape[1]} to skip such samples, or choose another surrogate"
+            )
+        goal = self.attack.goal_labels(clean, labels, batch.keys)
+        adversarial = quantize(self.attack(clean, labels, batch.keys), batch.images, self.budget)
+        return adversarial, goal, scores.argmax(1), self._scores(_to_float(adversarial)).argmax(1)
+
+    @torch.no_grad()
+    def _scores(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.surrogate(images)
+        return scores
+
+
+def _to_float(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [0, 1], laid out as the surrogate wants them."""
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)

@@ -1,0 +1,199 @@
+"""What a run shows while it works: a progress bar, metrics, example images, and the finished shards as an artifact."""
+
+import os
+import sys
+import time
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+import wandb
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.data.storage import local_path
+from lit_adv.data.writer import ShardWriter
+from lit_adv.pictures import draw_examples
+
+
+class OfflineWandbLogger(WandbLogger):
+    """A W&B logger that works without an account: where no API key is set, it logs offline and never asks.
+
+    Args:
+        project: The W&B project.
+        save_dir: Folder of the local files; ``wandb sync`` uploads an offline run from there.
+        offline: Whether to log offline; None decides by whether there is an API key. ``WANDB_MODE`` wins over both.
+        **kwargs: See :class:`lightning.pytorch.loggers.WandbLogger`.
+    """
+
+    def __init__(
+        self, project: str = "lit_adv", save_dir: str = "logs", offline: bool | None = None, **kwargs: Any
+    ) -> None:
+        if offline is None:
+            offline = "WANDB_MODE" not in os.environ and not _has_api_key()
+        if offline:
+            # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
+            os.environ["WANDB_MODE"] = "offline"
+        Path(save_dir).mkdir(parents=True, exist_ok=True)
+        super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
+
+
+class GenerationProgress(TQDMProgressBar):
+    """A bar of images done, images a second and time left.
+
+    The number of images to come is estimated from the shards opened so far, since counting them all would mean
+    reading them all.
+    """
+
+    def init_predict_tqdm(self) -> Tqdm:
+        """Return the bar, counting images."""
+        return Tqdm(
+            desc="Attacking",
+            unit="img",
+            disable=self.is_disabled,
+            leave=True,
+            dynamic_ncols=True,
+            file=sys.stdout,
+            smoothing=0.1,
+        )
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the bar."""
+        super().on_predict_start(trainer, pl_module)
+        self._samples_of_shard: dict[str, int] = {}
+
+    def on_predict_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the bar alone: it counts images, not batches."""
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: AdversarialBatch,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Advance by the batch's images."""
+        self._samples_of_shard[batch.shard] = batch.shard_samples
+        seen = self._samples_of_shard.values()
+        shards = len(trainer.datamodule.assigned)  # type: ignore[attr-defined]
+        self.predict_progress_bar.total = round(sum(seen) / len(seen) * shards)
+        self.predict_progress_bar.update(len(batch) + len(batch.skipped))
+
+
+class GenerationTracker(Callback):
+    """Logs what a generation run does to the Trainer's loggers.
+
+    After each batch: images done, share that fooled the surrogate, images a second, mean L-infinity (grey levels)
+    and L2 (pixels in [0, 1]) of the perturbations. Once: a picture of example images. At the end: the totals over
+    all shards, and to W&B the manifest as a data set artifact, by reference.
+
+    Args:
+        examples: How many images the picture shows.
+    """
+
+    def __init__(self, examples: int = 6) -> None:
+        super().__init__()
+        self.examples = examples
+        self._images = 0
+        self._sums = dict.fromkeys(("fooled_share", "linf_mean", "l2_mean"), 0.0)
+        self._started = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """This process's speed so far, from the first batch's start."""
+        return self._images / max(time.perf_counter() - self._started, 1e-9)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    @rank_zero_only
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: AdversarialBatch,
+        batch: ImageBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Log the means over all images so far."""
+        if not len(outputs):
+            return
+        if not self._images:
+            self._log_examples(trainer, outputs)
+        self._images += len(outputs)
+        change = (outputs.images.float() - outputs.source.images.float()).flatten(1)
+        self._sums["fooled_share"] += outputs.fooled.sum().item()
+        self._sums["linf_mean"] += change.abs().amax(1).sum().item()
+        self._sums["l2_mean"] += torch.linalg.vector_norm(change, dim=1).sum().item() / 255
+        metrics = {name: total / self._images for name, total in self._sums.items()}
+        metrics["images_per_second"] = self.images_per_second
+        for logger in trainer.loggers:
+            logger.log_metrics({"images": self._images, **metrics}, step=self._images)
+
+    @rank_zero_only
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the totals and the artifact."""
+        writer = find_writer(trainer)
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.save()
+            if isinstance(logger, WandbLogger) and writer.summary is not None:
+                logger.experiment.summary.update({f"total/{k}": v for k, v in vars(writer.summary).items()})
+                logger.experiment.log_artifact(_manifest_artifact(writer.path))
+
+    def _log_examples(self, trainer: Trainer, batch: AdversarialBatch) -> None:
+        shown = slice(self.examples)
+        captions = [f"{a} → {b}" for a, b in zip(batch.source.labels[shown], batch.predictions[shown], strict=True)]
+        picture = draw_examples(batch.source.images[shown], batch.images[shown], captions)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("examples", [picture])
+
+
+def _has_api_key() -> bool:
+    """Tell whether W&B would find an API key, in the environment or in the netrc file, without asking for one."""
+    if "WANDB_API_KEY" in os.environ:
+        return True
+    host = urlsplit(wandb.Settings().base_url).hostname
+    try:
+        return host is not None and netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (FileNotFoundError, NetrcParseError):
+        return False
+
+
+@rank_zero_only
+def print_summary(trainer: Trainer) -> None:
+    """Print what a generation run has made."""
+    writer = find_writer(trainer)
+    if (summary := writer.summary) is None:
+        print(f"shards are still missing in {writer.path}; run the same command again to make them")
+        return
+    print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
+    print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
+    print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
+    print(f"shards    {local_path(writer.path) or writer.path}")
+
+
+def find_writer(trainer: Trainer) -> ShardWriter:
+    """Return the Trainer's shard writer."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, ShardWriter))  # type: ignore[attr-defined]
+
+
+def _manifest_artifact(folder: str) -> wandb.Artifact:
+    """Describe the shards by a reference to their manifest; the shards stay where they are."""
+    local = local_path(folder)
+    name = folder.rstrip("/").rsplit("/", 1)[-1]
+    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": folder})
+    manifest = f"{folder.rstrip('/')}/manifest.json" if local is None else (local / "manifest.json").as_uri()
+    artifact.add_reference(manifest, checksum=local is not None)
+    return artifact

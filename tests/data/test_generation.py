@@ -1,0 +1,87 @@
+"""Which shards a process makes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from lightning.pytorch import Trainer
+
+from lit_adv.data.generation import GenerationDataModule
+from lit_adv.data.shards import shard_name
+from lit_adv.data.writer import ShardWriter
+
+pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
+
+
+class Rank:
+    """Stands in for a Trainer's view of one rank among several."""
+
+    def __init__(self, rank: int, world_size: int, path: str, missing: list[str] | None = None) -> None:
+        self.global_rank, self.world_size, self.is_global_zero = rank, world_size, rank == 0
+        self.callbacks = [ShardWriter(path)]
+        self.strategy = self
+        self.root_device = type("Device", (), {"type": "cpu"})
+        self.missing = missing
+
+    def broadcast(self, missing: list[str]) -> list[str]:
+        """Return what rank 0 would send."""
+        return missing if self.missing is None else self.missing
+
+
+def test_ranks_divide_what_is_missing_without_overlap(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(5):
+        make_shard(f"in/s{number}.tar", 2, first=10 * number)
+    (tmp_path / "out").mkdir()
+    for name in ("s1.tar", "s1.json", "s2.tar"):  # s2 has no sidecar: it is not done
+        (tmp_path / "out" / name).touch()
+    data = GenerationDataModule(str(tmp_path / "in"), image_size=16)
+    data.setup("predict")
+    missing = [shard for shard in data.plan if shard_name(shard) != "s1"]
+    seen = []
+    for rank in range(3):
+        data.trainer = Rank(rank, 3, str(tmp_path / "out"), None if rank == 0 else missing)  # type: ignore[assignment]
+        seen.append([shard_name(batch.shard) for batch in data.predict_dataloader()])
+    assert seen == [["s0", "s4"], ["s2"], ["s3"]]
+
+
+def test_a_folder_of_images_is_packed_first(tmp_path: Path, tiny_job: ModuleType, helpers: ModuleType) -> None:
+    for number in range(4):
+        path = tmp_path / f"images/class{number % 2}/{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(helpers.image_file(number))
+    writer = tiny_job.generate(str(tmp_path / "images"), str(tmp_path / "out"))
+    assert writer.summary.images == 4
+    assert (tmp_path / "images-shards/images-000000.tar").exists()
+
+
+def test_the_fingerprint_holds_what_changes_bytes_and_no_more(two_shards: str) -> None:
+    def fingerprint(**settings: object) -> dict[str, object]:
+        data = GenerationDataModule(two_shards, **settings)  # type: ignore[arg-type]
+        data.setup("predict")
+        return data.fingerprint
+
+    base = fingerprint()
+    assert base == {
+        "batch_size": 16, "image_size": 224, "resize": 256, "interpolation": "bicubic", "num_classes": 1000,
+        "label_field": "cls", "target_field": None, "shards": ["shard-000000", "shard-000001"],
+    }  # fmt: skip
+    assert fingerprint(num_workers=2) == base
+    changes = {"batch_size": 8, "image_size": 200, "resize": 300, "interpolation": "bilinear", "num_classes": 10}
+    for name, value in changes.items():
+        assert fingerprint(**{name: value}) != base
+
+
+def test_nothing_missing_is_said_and_yields_no_batch(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    data = GenerationDataModule(two_shards)
+    data.setup("predict")
+    data.trainer = Trainer(accelerator="cpu", logger=False, callbacks=[ShardWriter(str(tmp_path / "out"))])
+    assert list(data.predict_dataloader()) == []
+
+
+def test_settings_out_of_range_are_refused(two_shards: str) -> None:
+    with pytest.raises(ValueError, match="batch_size 0"):
+        GenerationDataModule(two_shards, batch_size=0)
+    with pytest.raises(ValueError, match="image_size must lie in"):
+        GenerationDataModule(two_shards, image_size=224, resize=200)

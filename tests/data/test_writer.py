@@ -1,0 +1,224 @@
+"""Whole generation runs through a Lightning Trainer."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import fsspec
+import pytest
+import webdataset as wds
+
+import lit_adv
+from lit_adv.data.job import ConfigMismatchError
+from lit_adv.data.output import BudgetError
+from lit_adv.data.sidecar import finished
+from lit_adv.data.writer import GenerationFailedError, ShardWriter
+
+MakeShard = Callable[..., Path]
+
+# Lightning's own remarks on a tiny CPU run over an iterable of batches.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec"),
+]
+
+COMPLETE = [
+    "_info.json", "job.json", "manifest.json",
+    "shard-000000.json", "shard-000000.tar", "shard-000001.json", "shard-000001.tar",
+]  # fmt: skip
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return all files but the sidecars, which hold timings."""
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith("shard-") or path.suffix == ".tar"
+    }
+
+
+def test_a_run_makes_shards_sidecars_and_manifest(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    writer = tiny_job.generate(two_shards, str(tmp_path / "out"))
+    assert names(tmp_path / "out") == COMPLETE
+    assert (writer.summary.shards, writer.summary.images, writer.summary.skipped) == (2, 11, 0)
+    assert 0 < writer.summary.linf_mean <= 4
+    job = json.loads((tmp_path / "out/job.json").read_text())
+    assert job["model"] == {"attack": {"name": "noise", "size": 4}}
+    assert job["data"]["shards"] == ["shard-000000", "shard-000001"]
+    assert (job["output"], job["device"], job["precision"]) == (
+        {"format": "webp", "clean_images": True},
+        "cpu",
+        "32-true",
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_a_byte(workers: int, two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "alone"))
+    tiny_job.generate(two_shards, str(tmp_path / "workers"), num_workers=workers)
+    assert contents(tmp_path / "workers") == contents(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("image_format", ["webp", "png"])
+def test_plain_webdataset_reads_the_output(
+    image_format: str, two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"), output={"format": image_format})
+    shards = [str(path) for path in sorted((tmp_path / "out").glob("*.tar"))]
+    dataset = wds.WebDataset(shards, shardshuffle=False).decode("rgb8")
+    samples = list(dataset.to_tuple("__key__", image_format, f"clean.{image_format}", "cls", "json"))
+    assert [int(key) for key, *_ in samples] == [*range(7), *range(100, 104)]
+    for key, adversarial, clean, label, record in samples:
+        change = abs(adversarial.astype(int) - clean.astype(int)).max()
+        assert (record["key"], record["label"], record["linf"]) == (key, label, change)
+        assert label == int(key) % 10
+        assert change <= 4
+
+
+def test_hugging_face_datasets_reads_the_output(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    datasets = pytest.importorskip("datasets")
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    data = datasets.load_dataset("webdataset", data_files=str(tmp_path / "out/*.tar"), split="train", streaming=True)
+    samples = list(data)
+    assert len(samples) == 11
+    assert samples[0]["webp"].size == (16, 16)
+
+
+def test_only_what_is_missing_is_made_again(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    out = tmp_path / "out"
+    tiny_job.generate(two_shards, str(out))
+    before = contents(out)
+    kept = (out / "shard-000000.tar").stat().st_mtime_ns
+    for name in ("shard-000001.tar", "shard-000001.json", "manifest.json", "_info.json"):
+        (out / name).unlink()
+    tiny_job.generate(two_shards, str(out))
+    assert contents(out) == before
+    assert (out / "shard-000000.tar").stat().st_mtime_ns == kept
+
+
+def test_a_finished_job_may_be_run_again(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    first = tiny_job.generate(two_shards, str(tmp_path / "out"))
+    before = contents(tmp_path / "out")
+    again = tiny_job.generate(two_shards, str(tmp_path / "out"), module=tiny_job.NoiseModule(kill_at=0))
+    assert again.summary == first.summary
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    root = Path(lit_adv.__file__).parents[1]
+    killed = subprocess.run(
+        [sys.executable, tiny_job.__file__, two_shards, str(tmp_path / "killed"), "4"],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "killed/manifest.json").exists()
+    tiny_job.generate(two_shards, str(tmp_path / "killed"))
+    tiny_job.generate(two_shards, str(tmp_path / "straight"))
+    assert contents(tmp_path / "killed") == contents(tmp_path / "straight")
+    assert names(tmp_path / "killed") == COMPLETE
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(
+    two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    before = contents(tmp_path / "out")
+    with pytest.raises(ConfigMismatchError) as error:
+        tiny_job.generate(
+            two_shards,
+            str(tmp_path / "out"),
+            module=tiny_job.NoiseModule(noise=2),
+            output={"format": "png"},
+            batch_size=5,
+        )
+    message = str(error.value)
+    for line in (
+        "model.attack.size: 4 there, 2 now",
+        'output.format: "webp" there, "png" now',
+        "data.batch_size: 3 there, 5 now",
+    ):
+        assert line in message
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_breach_of_the_budget_ends_the_run_without_a_shard(
+    two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    with pytest.raises(BudgetError, match=r"shard-000000\.tar: image '0000' is changed by 4 grey levels.* budget is 3"):
+        tiny_job.generate(two_shards, str(tmp_path / "out"), module=tiny_job.NoiseModule(budget=3))
+    assert names(tmp_path / "out") == ["job.json"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_fails_after_all_others_are_done(
+    workers: int, make_shard: MakeShard, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    for name in ("a", "cut", "empty", "z"):
+        make_shard(f"in/{name}.tar")
+    cut = tmp_path / "in/cut.tar"
+    cut.write_bytes(cut.read_bytes()[:4096])
+    (tmp_path / "in/empty.tar").write_bytes(b"")
+    with pytest.raises(GenerationFailedError) as error:
+        tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"), num_workers=workers)
+    assert "2 input shards could not be used" in str(error.value)
+    assert f"{cut}: it is cut off" in str(error.value)
+    assert "empty.tar: it is empty (0 bytes)" in str(error.value)
+    assert finished(str(tmp_path / "out")) == {"a", "z"}
+    make_shard("in/cut.tar")
+    make_shard("in/empty.tar")
+    assert tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out")).summary.images == 16
+
+
+def test_skipped_samples_are_counted_and_named(
+    make_shard: MakeShard, tmp_path: Path, tiny_job: ModuleType, helpers: ModuleType
+) -> None:
+    files = helpers.sample_files(3) | {"bad.jpg": b"no image", "bad.cls": b"1"}
+    writer = tiny_job.generate(str(make_shard("in/s.tar", files)), str(tmp_path / "out"))
+    sidecar = json.loads((tmp_path / "out/s.json").read_text())
+    assert (sidecar["samples_expected"], sidecar["samples_written"]) == (4, 3)
+    assert sidecar["skipped"][0]["key"] == "bad"
+    assert (writer.summary.images, writer.summary.skipped) == (3, 1)
+
+
+def test_the_output_may_be_remote(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    url = "memory:///remote-out"
+    tiny_job.generate(two_shards, url)
+    tiny_job.generate(two_shards, str(tmp_path / "local"))
+    memory = fsspec.filesystem("memory")
+    for name, content in contents(tmp_path / "local").items():
+        assert memory.cat_file(f"/remote-out/{name}") == content
+    assert finished(url) == {"shard-000000", "shard-000001"}
+
+
+@pytest.mark.parametrize("place", ["taken", "/proc/none"])
+def test_an_unwritable_output_is_refused_before_any_work(
+    place: str, two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError, match="cannot write into the folder"):
+        tiny_job.generate(two_shards, str(tmp_path / place), module=tiny_job.NoiseModule(kill_at=0))
+
+
+def test_tarfile_reads_the_output_in_the_input_order(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    with tarfile.open(tmp_path / "out/shard-000000.tar") as tar:
+        keys = [member.name.split(".")[0] for member in tar]
+    assert list(dict.fromkeys(keys)) == [f"{number:04d}" for number in range(7)]
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be at least 1, got 0 and 4"):
+        ShardWriter("out", encode_threads=0)

@@ -1,0 +1,26 @@
+"""Tiny classifiers that tests name as ``import:tests.models_of_tests:<function>``."""
+
+import torch
+from torch import nn
+
+from lit_adv.models import Classifier
+
+
+def linear() -> Classifier:
+    """A smooth 10-class network for images of any size, the same on every call."""
+    return _build(seed=0)
+
+
+def other_linear() -> Classifier:
+    """Another one."""
+    return _build(seed=1)
+
+
+def _build(seed: int) -> Classifier:
+    generator = torch.Generator().manual_seed(seed)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.Softplus(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)
+    )
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=generator)
+    return Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, input_size=32)

@@ -1,0 +1,101 @@
+"""The predict step: from clean images to stored adversarial images."""
+
+import pytest
+import torch
+
+from lit_adv.data.batch import ImageBatch
+from lit_adv.models import load_model
+from lit_adv.tasks import GenerationTask
+
+SPEC = "import:tests.models_of_tests:linear"
+OTHER = "import:tests.models_of_tests:other_linear"
+
+
+def make_batch(count: int = 6, targets: bool = False, highest_label: int = 9) -> ImageBatch:
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.randint(0, 10, (count,), generator=generator).clamp(max=highest_label)
+    return ImageBatch(
+        images=torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        labels=labels,
+        keys=[f"sample-{i}" for i in range(count)],
+        shard="folder/shard.tar",
+        shard_samples=count,
+        last=True,
+        targets=(labels + 1) % 10 if targets else None,
+    )
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "si_ni_ti_dim"])
+def test_what_is_said_about_a_stored_image_is_true_of_it(attack: str) -> None:
+    batch, model = make_batch(), load_model(SPEC)
+    made = GenerationTask(SPEC, attack, {"eps": "9/255"}).predict_step(batch)
+    change = made.images.int() - batch.images.int()
+    assert change.abs().amax() == 9
+    with torch.no_grad():
+        before, after = (model(images / 255).argmax(1) for images in (batch.images, made.images))
+    assert torch.equal(made.predictions_clean, before)
+    assert torch.equal(made.predictions, after)
+    assert torch.equal(made.fooled, after != batch.labels)
+    assert made.targets is None
+
+
+def test_in_targeted_mode_fooled_means_that_the_target_is_reached() -> None:
+    batch = make_batch(targets=True)
+    made = GenerationTask(SPEC, "mi_fgsm", {"eps": "64/255", "target": "given"}).predict_step(batch)
+    assert made.targets is not None
+    assert torch.equal(made.targets, batch.targets)
+    assert torch.equal(made.fooled, made.predictions == batch.targets)
+    assert made.fooled.any()
+
+
+def test_given_targets_must_be_in_the_data() -> None:
+    task = GenerationTask(SPEC, "mi_fgsm", {"target": "given"})
+    with pytest.raises(ValueError, match=r"name the json field of the targets, data\.target_field"):
+        task.predict_step(make_batch())
+
+
+def test_a_label_that_the_surrogate_does_not_know_is_named() -> None:
+    batch = make_batch()
+    batch.labels[0] = 10
+    with pytest.raises(ValueError, match=r"shard\.tar has label 10, but the surrogate tells 10 classes apart"):
+        GenerationTask(SPEC, "fgsm").predict_step(batch)
+
+
+def test_an_empty_batch_passes_through() -> None:
+    batch = make_batch(0)
+    made = GenerationTask(SPEC, "si_ni_ti_dim").predict_step(batch)
+    assert made.images.shape == (0, 3, 32, 32)
+    assert len(made) == 0
+
+
+def test_an_ensemble_is_fooled_as_one() -> None:
+    batch = make_batch()
+    task = GenerationTask([SPEC, OTHER], "mi_fgsm", ensemble_weights=[2, 1])
+    made = task.predict_step(batch)
+    members = [load_model(spec, resize=True) for spec in (SPEC, OTHER)]
+    with torch.no_grad():
+        first, second = (member(made.images / 255) for member in members)
+    assert torch.equal(made.predictions, (2 * first + second).argmax(1))
+    assert list(task.fingerprint["surrogate"]) == [SPEC, OTHER]
+
+
+def test_an_attack_without_a_linf_budget_has_no_budget_to_check() -> None:
+    assert GenerationTask(SPEC, "cw", {"steps": 1}).budget is None
+    assert GenerationTask(SPEC, "fgsm", {"eps": "3/255"}).budget == 3
+
+
+def test_the_fingerprint_tells_weights_and_settings_apart() -> None:
+    prints = [
+        GenerationTask(SPEC, "fgsm").fingerprint,
+        GenerationTask(OTHER, "fgsm").fingerprint,
+        GenerationTask(SPEC, "mi_fgsm").fingerprint,
+        GenerationTask(SPEC, "fgsm", {"eps": "8/255"}).fingerprint,
+    ]
+    assert all(a != b for i, a in enumerate(prints) for b in prints[i + 1 :])
+    assert prints[0] == GenerationTask(SPEC, "fgsm").fingerprint
+    assert len(prints[0]["surrogate"][SPEC]) == 64
+
+
+def test_an_option_of_another_attack_is_refused_before_any_weights_are_loaded() -> None:
+    with pytest.raises(ValueError, match="attack 'fgsm' has no option 'confidence'"):
+        GenerationTask("import:no_such_module:build", "fgsm", {"confidence": 1.0})

