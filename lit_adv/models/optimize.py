@@ -21,12 +21,27 @@ def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> n
         The model: in eval mode, without gradients to its weights, in channels_last layout.
     """
     model.eval().requires_grad_(False)
+    avoid_clones(model)
     if fold:
         fold_batch_norms(model)
     model.to(memory_format=torch.channels_last)
     if compile:
         model.compile()
     return model
+
+
+def avoid_clones(model: nn.Module) -> None:
+    """Let activations write to new memory where working in place would cost more.
+
+    The backward pass of an in-place ReLU6 or SiLU needs the overwritten input, so autograd clones it first; a tenth
+    of EfficientNet-Lite0's time. ReLU's backward pass needs the output alone.
+
+    Args:
+        model: Changed in place.
+    """
+    for module in model.modules():
+        if getattr(module, "inplace", False) and not isinstance(module, nn.ReLU):
+            setattr(module, "inplace", False)  # noqa: B010 - the attribute is not declared
 
 
 def fold_batch_norms(model: nn.Module) -> int:

@@ -70,6 +70,16 @@ def test_a_convolution_whose_output_is_read_twice_is_not_folded() -> None:
     assert fold_batch_norms(Shared().eval()) == 0
 
 
+def test_activations_do_not_make_autograd_clone_what_they_overwrite() -> None:
+    model = optimize(Classifier(timm.create_model("tf_efficientnet_lite0", num_classes=10)))
+    images = torch.rand(1, 3, 64, 64, requires_grad=True)
+    with torch.profiler.profile() as profile:
+        torch.autograd.grad(model(images).sum(), images)
+    called = {event.name for event in profile.events()}
+    assert "aten::hardtanh" in called
+    assert "aten::hardtanh_" not in called  # the form in place, which clones
+
+
 def test_an_optimized_model_is_frozen_in_eval_mode_and_channels_last() -> None:
     model = optimize(Classifier(timm.create_model("resnet18", num_classes=10)))
     assert not model.training

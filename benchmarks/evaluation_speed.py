@@ -1,0 +1,96 @@
+"""How fast one target is evaluated, against the bare model's forward passes on the same batches.
+
+    python benchmarks/evaluation_speed.py SHARDS --target wheel:efficientnet_lite1 --num_workers 1
+
+SHARDS is a finished folder of adversarial shards. Three things are timed in turn: the whole evaluation, reading and
+decoding included; the test step on batches in memory; and the bare model on these batches, adversarial and clean.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+
+import torch
+from lightning.pytorch import Trainer
+
+from lit_adv.data.evaluation import EvaluationDataModule, PairBatch
+from lit_adv.models import load_model, optimize
+from lit_adv.tasks import EvaluationTask
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Time one call, waiting for the device."""
+    started = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards", help="folder of adversarial shards")
+    parser.add_argument("--target", default="wheel:efficientnet_lite1")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--num_workers", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", choices=["bf16-mixed", "32-true"], default="bf16-mixed")
+    arguments = parser.parse_args()
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = EvaluationDataModule({"attack": arguments.shards}, arguments.batch, arguments.num_workers)
+    task = EvaluationTask([arguments.target])
+    trainer = Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=arguments.precision,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+    )
+
+    def evaluate() -> None:
+        with redirect_stdout(StringIO()):
+            trainer.test(task, data, verbose=False)
+
+    evaluate()
+    batches = [batch.to(device) for batch in data.test_dataloader()]
+    task.to(device)
+    model = optimize(load_model(arguments.target)).to(device)
+
+    def step(batch: PairBatch) -> None:
+        task._clean_predictions.clear()  # else a repeated batch would not be classified again
+        task.test_step(batch, 0)
+
+    def bare(batch: PairBatch) -> None:
+        for images in (batch.adversarial, batch.clean):
+            model(images.to(torch.float32, memory_format=torch.channels_last).div_(255)).argmax(1)
+
+    def over_batches(run: Callable[[PairBatch], None]) -> None:
+        enabled = arguments.precision == "bf16-mixed"
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=enabled):
+            for batch in batches:
+                run(batch)
+
+    runs: dict[str, Callable[[], None]] = {
+        "evaluation": evaluate,
+        "test step": lambda: over_batches(step),
+        "bare model": lambda: over_batches(bare),
+    }
+    for run in runs.values():
+        run()
+    times = [{name: seconds(run) for name, run in runs.items()} for _ in range(arguments.repeats)]
+    images = 2 * sum(map(len, batches))
+    print(f"{arguments.target}, batch {arguments.batch}, {arguments.precision}, {device}, {images} images")
+    for name in runs:
+        rate = images / statistics.median(measured[name] for measured in times)
+        ratio = statistics.median(measured["bare model"] / measured[name] for measured in times)
+        print(f"{name:10} {rate:8.1f} images/s, {ratio:.3f} of the bare model's speed")
+
+
+if __name__ == "__main__":
+    main()
