@@ -5,11 +5,13 @@ RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
 
 .PHONY: demo test lint clean
 
-demo: $(VENV)/.demo  ## Attack 20 real images and show what came of it.
+demo: $(VENV)/.demo  ## Attack 20 real images, show them, and measure how they transfer.
 	$(RUN) python -m lit_adv.data.sample demo/clean
 	$(RUN) python generate.py --config configs/generate/si_ni_ti_dim.yaml \
 		--data.shards demo/clean --output.path demo/adversarial
 	$(RUN) python -m lit_adv.pictures demo/adversarial --output demo/examples.png
+	$(RUN) python train_adv.py test --config configs/evaluate/transfer.yaml \
+		--data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer
 
 test: $(VENV)/.dev  ## Run the test suite.
 	$(RUN) python -m pytest

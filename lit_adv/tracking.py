@@ -1,5 +1,6 @@
 """What a run shows while it works: a progress bar, metrics, example images, and the finished shards as an artifact."""
 
+import io
 import os
 import sys
 import time
@@ -15,11 +16,15 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 
+from lit_adv.data import storage
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.data.evaluation import PairBatch
 from lit_adv.data.storage import local_path
 from lit_adv.data.writer import ShardWriter
 from lit_adv.pictures import draw_examples
+from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 
 
 class OfflineWandbLogger(WandbLogger):
@@ -160,6 +165,94 @@ class GenerationTracker(Callback):
                 logger.log_image("examples", [picture])
 
 
+class EvaluationProgress(TQDMProgressBar):
+    """A bar that knows from the manifests how many batches there are."""
+
+    @property
+    def total_test_batches_current_dataloader(self) -> int | float:
+        """How many batches this process reads."""
+        batches: int = self.trainer.datamodule.batches  # type: ignore[attr-defined]
+        return batches
+
+
+class EvaluationReport(Callback):
+    """Writes what an evaluation found, and logs it to W&B.
+
+    The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
+    counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``heat_map.png``, and for each attack
+    ``examples_<attack>.png``. Files of an earlier run are replaced.
+
+    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, the data module the folders
+    of shards as ``attacks``.
+
+    Args:
+        path: The folder for the results, local or remote.
+        reference: Whether to put the paper's numbers beside the results where there are any.
+        examples: How many images of each attack are drawn.
+
+    Attributes:
+        table: The content of ``results.md``; empty until the run has ended.
+    """
+
+    def __init__(self, path: str, reference: bool = False, examples: int = 6) -> None:
+        super().__init__()
+        self.path = path
+        self.reference = reference
+        self.examples = examples
+        self.table = ""
+        self._pictures: dict[str, Image.Image] = {}
+
+    @rank_zero_only
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make sure that the results can be written before there are any."""
+        storage.prepare_folder(self.path)
+
+    @rank_zero_only
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: PairBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the first images of each attack, with what the first target makes of them."""
+        if batch.attack in self._pictures:
+            return
+        shown = slice(self.examples)
+        captions = [f"{a} to {b}" for a, b in zip(batch.labels[shown], outputs[0][shown], strict=True)]
+        self._pictures[batch.attack] = draw_examples(batch.clean[shown].cpu(), batch.adversarial[shown].cpu(), captions)
+
+    @rank_zero_only
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write and log."""
+        cells: list[Cell] = pl_module.cells  # type: ignore[assignment]
+        self.table = to_markdown(cells, self.reference)
+        files = {
+            "results.json": to_json(cells),
+            "results.csv": to_csv(cells),
+            "results.md": self.table.encode(),
+            "heat_map.png": heat_map(cells),
+        }
+        for attack, picture in self._pictures.items():
+            files[f"examples_{attack}.png"] = _png(picture)
+        for name, content in files.items():
+            storage.replace(storage.join(self.path, name), content)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                self._log(logger, cells, Image.open(io.BytesIO(files["heat_map.png"])), trainer)
+
+    def _log(self, logger: WandbLogger, cells: list[Cell], picture: Image.Image, trainer: Trainer) -> None:
+        rows = [cell.row() for cell in cells]
+        logger.log_table("transfer", columns=list(rows[0]), data=[list(row.values()) for row in rows])
+        logger.log_image("heat_map", [picture])
+        logger.log_image("examples", list(self._pictures.values()), caption=list(self._pictures))
+        if not logger.experiment.offline:  # an offline run cannot say what it consumed
+            for folder in trainer.datamodule.attacks.values():  # type: ignore[attr-defined]
+                logger.experiment.use_artifact(_manifest_artifact(folder.path))
+
+
 def _has_api_key() -> bool:
     """Tell whether W&B would find an API key, in the environment or in the netrc file, without asking for one."""
     if "WANDB_API_KEY" in os.environ:
@@ -189,6 +282,18 @@ def find_writer(trainer: Trainer) -> ShardWriter:
     return next(callback for callback in trainer.callbacks if isinstance(callback, ShardWriter))  # type: ignore[attr-defined]
 
 
+@rank_zero_only
+def print_report(trainer: Trainer) -> None:
+    """Print what an evaluation has found."""
+    report = find_report(trainer)
+    print(f"\n{report.table}\nresults   {local_path(report.path) or report.path}")
+
+
+def find_report(trainer: Trainer) -> EvaluationReport:
+    """Return the Trainer's report of an evaluation."""
+    return next(callback for callback in trainer.callbacks if isinstance(callback, EvaluationReport))  # type: ignore[attr-defined]
+
+
 def _manifest_artifact(folder: str) -> wandb.Artifact:
     """Describe the shards by a reference to their manifest; the shards stay where they are."""
     local = local_path(folder)
@@ -197,3 +302,9 @@ def _manifest_artifact(folder: str) -> wandb.Artifact:
     manifest = f"{folder.rstrip('/')}/manifest.json" if local is None else (local / "manifest.json").as_uri()
     artifact.add_reference(manifest, checksum=local is not None)
     return artifact
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "png")
+    return file.getvalue()

@@ -346,3 +346,8 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert "cls 1000 is not in [0, 1000)" in reasons["beyond"]
     made = read_tar(tmp_path / "out/mixed.tar")
     assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
+
+
+def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_tiny(tmp_path, "--trainer.enable_progress_bar=false")
+    assert "Attacking" not in capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_adv.cli import GenerationCLI
+from lit_adv.cli import EvaluationCLI, GenerationCLI
 from tests.data.conftest import image_file
 from tests.test_generate import run_tiny
 
@@ -22,13 +22,14 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [shlex.split(block.replace("\\\n", " ")) for block in blocks("bash")]
+EVALUATE = [command[command.index("train_adv.py") + 1 :] for command in COMMANDS if "train_adv.py" in command]
 GENERATE = [command[command.index("generate.py") + 1 :] for command in COMMANDS if "generate.py" in command]
 
 
 def test_every_command_of_the_readme_is_covered_here() -> None:
     make = [command for command in COMMANDS if command[0] == "make"]
     pack = [command for command in COMMANDS if "lit_adv.data.pack" in command]
-    assert len(make) + len(pack) + len(GENERATE) == len(COMMANDS)
+    assert len(make) + len(pack) + len(GENERATE) + len(EVALUATE) == len(COMMANDS)
     assert make == [["make", "demo"], ["make", "test"]]
     assert re.findall(r"^make \w+", (ROOT / ".ci/run").read_text(), re.MULTILINE)[1:] == ["make demo", "make test"]
 
@@ -43,6 +44,18 @@ def test_generation_commands_parse(
     assert end.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["output"]["path"] == arguments[-1]
+
+
+@pytest.mark.parametrize("arguments", EVALUATE, ids=lambda arguments: arguments[0])
+def test_evaluation_commands_parse(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as end:
+        EvaluationCLI([*arguments, "--print_config"])
+    assert end.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["report"]["path"] == arguments[-1]
 
 
 def test_the_pack_command_packs_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

