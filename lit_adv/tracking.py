@@ -102,19 +102,18 @@ class GenerationTracker(Callback):
 
     Args:
         examples: How many images the picture shows.
+
+    Attributes:
+        images_per_second: This process's speed up to its latest batch; 0 before the first.
     """
 
     def __init__(self, examples: int = 6) -> None:
         super().__init__()
         self.examples = examples
+        self.images_per_second = 0.0
         self._images = 0
         self._sums = dict.fromkeys(("fooled_share", "linf_mean", "l2_mean"), 0.0)
         self._started = 0.0
-
-    @property
-    def images_per_second(self) -> float:
-        """This process's speed so far, from the first batch's start."""
-        return self._images / max(time.perf_counter() - self._started, 1e-9)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -141,6 +140,7 @@ class GenerationTracker(Callback):
         self._sums["linf_mean"] += change.abs().amax(1).sum().item()
         self._sums["l2_mean"] += torch.linalg.vector_norm(change, dim=1).sum().item() / 255
         metrics = {name: total / self._images for name, total in self._sums.items()}
+        self.images_per_second = self._images / (time.perf_counter() - self._started)
         metrics["images_per_second"] = self.images_per_second
         for logger in trainer.loggers:
             logger.log_metrics({"images": self._images, **metrics}, step=self._images)
@@ -273,6 +273,9 @@ def print_summary(trainer: Trainer) -> None:
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
+    [tracker] = [callback for callback in trainer.callbacks if isinstance(callback, GenerationTracker)]  # type: ignore[attr-defined]
+    if tracker.images_per_second:
+        print(f"speed     {tracker.images_per_second * trainer.world_size:.2f} images/s")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
     print(f"shards    {local_path(writer.path) or writer.path}")
 
