@@ -70,7 +70,7 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         clean.append(sample[f"clean.{extension}"])
         adversarial.append(sample[extension])
         before, after = (_short_name(names, sample["json"][field]) for field in ("label", "prediction"))
-        captions.append(f"{before} → {after}")
+        captions.append(f"{before} -> {after}")
     draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
     print(f"examples: {Path(output).resolve()}")
 

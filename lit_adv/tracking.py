@@ -158,7 +158,7 @@ class GenerationTracker(Callback):
 
     def _log_examples(self, trainer: Trainer, batch: AdversarialBatch) -> None:
         shown = slice(self.examples)
-        captions = [f"{a} → {b}" for a, b in zip(batch.source.labels[shown], batch.predictions[shown], strict=True)]
+        captions = [f"{a} -> {b}" for a, b in zip(batch.source.labels[shown], batch.predictions[shown], strict=True)]
         picture = draw_examples(batch.source.images[shown], batch.images[shown], captions)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -221,7 +221,7 @@ class EvaluationReport(Callback):
         if batch.attack in self._pictures:
             return
         shown = slice(self.examples)
-        captions = [f"{a} to {b}" for a, b in zip(batch.labels[shown], outputs[0][shown], strict=True)]
+        captions = [f"{a} -> {b}" for a, b in zip(batch.labels[shown], outputs[0][shown], strict=True)]
         self._pictures[batch.attack] = draw_examples(batch.clean[shown].cpu(), batch.adversarial[shown].cpu(), captions)
 
     @rank_zero_only
