@@ -1,12 +1,16 @@
 """Optimization changes the speed and nothing else."""
 
+import shutil
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
+from lit_adv.attacks import create_attack
 from lit_adv.models import Classifier, optimize, weights_sha256
 from lit_adv.models.optimize import fold_batch_norms
+from tests.models_of_tests import linear
 
 
 def randomize_batch_norms(network: nn.Module) -> None:
@@ -85,6 +89,16 @@ def test_an_optimized_model_is_frozen_in_eval_mode_and_channels_last() -> None:
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert model.network.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_surrogate_is_attacked_to_the_same_images() -> None:
+    images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
+    made = [
+        create_attack("si_ni_ti_dim", optimize(linear(), compile=compiled), steps=2)(images, labels)
+        for compiled in (False, True)
+    ]
+    torch.testing.assert_close(made[1], made[0])
 
 
 def test_the_digest_tells_weights_apart_and_nothing_else() -> None:
