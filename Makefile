@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
 
+DEMO_LOGS = --trainer.logger lit_adv.tracking.OfflineWandbLogger --trainer.logger.save_dir demo/logs
+
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.demo  ## Attack 20 real images, show them, and measure how they transfer.
 	$(RUN) python -m lit_adv.data.sample demo/clean
 	$(RUN) python generate.py --config configs/generate/si_ni_ti_dim.yaml \
-		--data.shards demo/clean --output.path demo/adversarial
+		--data.shards demo/clean --output.path demo/adversarial $(DEMO_LOGS)
 	$(RUN) python -m lit_adv.pictures demo/adversarial --output demo/examples.png
 	$(RUN) python train_adv.py test --config configs/evaluate/transfer.yaml \
-		--data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer
+		--data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer \
+		$(DEMO_LOGS)
 
 test: $(VENV)/.dev  ## Run the test suite.
 	$(RUN) python -m pytest
@@ -23,7 +26,7 @@ lint: $(VENV)/.dev  ## Check style, types and the direction of imports.
 	$(RUN) lint-imports
 
 clean:  ## Remove what the demo made.
-	rm -rf demo logs
+	rm -rf demo
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("lit_adv needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import nn
@@ -71,7 +72,7 @@ def create_attack(name: str, model: nn.Module, **options: Any) -> Attack:
         5
     """
     if "." in name:
-        return ForeignAttack.from_class_path(name, model, **options)
+        return ForeignAttack(name, model, **options)
     settings = _settings(name, options)
     if isinstance(settings, CarliniWagnerSettings):
         return CarliniWagnerAttack(model, settings)
@@ -89,7 +90,8 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         A dictionary from setting to value.
     """
     if "." in name:
-        return dict(options)
+        # The library's defaults have a part in what the attack does, and they come with its version.
+        return {**options, "version": _version(name.split(".")[0])}
     return asdict(_settings(name, options))
 
 
@@ -102,6 +104,14 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
         if option not in known:
             raise ValueError(f"attack {name!r} has no option {option!r}; its options: {', '.join(known)}")
     return kind(**{**FAMILY.get(name, {}), **options})
+
+
+def _version(package: str) -> str | None:
+    """Return an installed package's version; None for a module that belongs to no package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _suggest(name: str) -> str:

@@ -1,8 +1,11 @@
 """Make a classifier fast to attack. Nothing here changes what it computes, beyond rounding."""
 
+from collections import Counter
+from collections.abc import Mapping
 from hashlib import sha256
 
 import torch
+from timm.layers import Conv2dSame
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -64,18 +67,14 @@ def _fold_network(network: nn.Module) -> int:
         graph = _LayerTracer().trace(network)
     except Exception:  # A forward pass with control flow cannot be traced; folding is a matter of speed alone.
         return 0
-    modules = dict(network.named_modules())
-    pairs = [pair for node in graph.nodes if (pair := _conv_and_norm(node, modules))]
+    modules = dict(network.named_modules(remove_duplicate=False))
+    # By the module itself: the same one may go by several names, and be called several times.
+    calls = Counter(id(modules[str(node.target)]) for node in graph.nodes if node.op == "call_module")
+    pairs = [pair for node in graph.nodes if (pair := _conv_and_norm(node, modules, calls))]
     for conv_name, norm_name in pairs:
         conv, norm = modules[conv_name], modules[norm_name]
         conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight,
-            conv.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         conv.requires_grad_(False)
         # timm's batch normalizations carry the activation that follows.
@@ -90,14 +89,15 @@ class _LayerTracer(fx.Tracer):
         return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or not list(m.children())
 
 
-def _conv_and_norm(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, str] | None:
+def _conv_and_norm(node: fx.Node, modules: Mapping[str, nn.Module], calls: Counter[int]) -> tuple[str, str] | None:
     """Return the names of a convolution and of the batch normalization that alone reads its output."""
-    if node.op != "call_module" or not isinstance(modules[str(node.target)], nn.BatchNorm2d):
-        return None
-    source = node.args[0]
+    source = node.args[0] if node.op == "call_module" and node.args else None
     if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
         return None
-    if not isinstance(modules[str(source.target)], nn.Conv2d):
+    conv, norm = modules[str(source.target)], modules[str(node.target)]
+    # Other kinds of convolution may transform their weight first, and a norm without statistics uses the batch's.
+    foldable = type(conv) in (nn.Conv2d, Conv2dSame) and isinstance(norm, nn.BatchNorm2d)
+    if not foldable or norm.running_mean is None or calls[id(conv)] > 1 or calls[id(norm)] > 1:
         return None
     return str(source.target), str(node.target)
 

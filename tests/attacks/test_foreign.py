@@ -27,6 +27,19 @@ def test_a_foolbox_attack_runs_within_its_budget(lite0: Classifier, real_images:
     assert 0 < (made - images).abs().max() <= 4 / 255 + 1e-6
 
 
+def test_a_random_attack_gives_the_same_batch_the_same_images(
+    lite0: Classifier, real_images: tuple[Tensor, Tensor]
+) -> None:
+    pytest.importorskip("torchattacks")
+    images, labels = real_images[0][:2], real_images[1][:2]
+    attack = create_attack("torchattacks.PGD", lite0, eps="8/255", steps=1)
+    state = torch.random.get_rng_state()
+    first, again = attack(images, labels, ["a", "b"]), attack(images, labels, ["a", "b"])
+    assert torch.equal(first, again)
+    assert not torch.equal(first, attack(images, labels, ["a", "c"]))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [

@@ -1,10 +1,12 @@
 """Optimization changes the speed and nothing else."""
 
 import shutil
+from collections.abc import Callable
 
 import pytest
 import timm
 import torch
+from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
@@ -72,6 +74,49 @@ def test_a_convolution_whose_output_is_read_twice_is_not_folded() -> None:
             return y + self.norm(y)
 
     assert fold_batch_norms(Shared().eval()) == 0
+
+
+class Twice(nn.Module):
+    """Calls one pair of convolution and normalization two times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.norm(self.conv(x))))
+
+
+class SharedConvolution(nn.Module):
+    """Two normalizations after one convolution, under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.second = nn.Conv2d(3, 3, 1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norms[0](self.first(x)) + self.norms[1](self.second(x))
+
+
+def standardized() -> nn.Module:
+    return nn.Sequential(StdConv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+
+def without_statistics() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False))
+
+
+@pytest.mark.parametrize("build", [Twice, SharedConvolution, standardized, without_statistics])
+def test_what_folding_would_change_is_left_alone(build: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = build().double().eval()
+    if build is not without_statistics:
+        randomize_batch_norms(model)
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    before = model(images)
+    assert fold_batch_norms(model) == 0
+    assert torch.equal(model(images), before)
 
 
 def test_activations_do_not_make_autograd_clone_what_they_overwrite() -> None:
