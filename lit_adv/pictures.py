@@ -1,19 +1,22 @@
 """Pictures of what an attack did: ``python -m lit_adv.pictures SHARDS --output examples.png``."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import torch
-import webdataset as wds
 from jsonargparse import auto_cli
 from PIL import Image, ImageDraw, ImageFont
 from timm.data import ImageNetInfo
 from torch import Tensor
-from torchvision.transforms.v2.functional import to_pil_image
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import make_grid
 
 from lit_adv.data.shards import list_shards
+from lit_adv.data.storage import staged
+from lit_adv.data.tar import index_samples, read_sample
 
 _MARGIN, _HEADER, _FONT_SIZE = 4, 22, 13
 
@@ -59,23 +62,32 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         ValueError: If the shards hold no clean images.
     """
     names = ImageNetInfo()
-    samples = wds.DataPipeline(
-        wds.SimpleShardList(list_shards(shards)), wds.tarfile_to_samples(), wds.decode("torchrgb8")
-    )
     clean, adversarial, captions = [], [], []
-    for sample in islice(samples, count):
-        extension = next((e for e in ("webp", "png") if f"clean.{e}" in sample), None)
+    for files in islice(_read_samples(list_shards(shards)), count):
+        extension = next((e for e in ("webp", "png") if f"clean.{e}" in files), None)
         if extension is None:
             raise ValueError(f"{shards} holds no clean images: make it with --output.clean_images true")
-        clean.append(sample[f"clean.{extension}"])
-        adversarial.append(sample[extension])
-        before, after = (_short_name(names, sample["json"][field]) for field in ("label", "prediction"))
-        captions.append(f"{before} -> {after}")
+        clean.append(_decode(files[f"clean.{extension}"]))
+        adversarial.append(_decode(files[extension]))
+        record = json.loads(files["json"])
+        captions.append(" -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")))
     draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
     print(f"examples: {Path(output).resolve()}")
 
 
+def _read_samples(shards: Sequence[str]) -> Iterator[dict[str, bytes]]:
+    for shard in shards:
+        with staged(shard) as file:
+            for sample in index_samples(file, shard):
+                yield read_sample(file, sample)
+
+
+def _decode(content: bytes) -> Tensor:
+    return torch.as_tensor(pil_to_tensor(Image.open(BytesIO(content)).convert("RGB")))
+
+
 def _short_name(names: ImageNetInfo, label: int) -> str:
+    """Name a class of ImageNet-1k in a word or two."""
     return str(names.index_to_description(label)).split(",")[0]
 
 

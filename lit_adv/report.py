@@ -79,8 +79,9 @@ def to_markdown(cells: Sequence[Cell], reference: bool = False) -> str:
         notes.append("In brackets the number of Lin et al. (2020).")
     if any(cell.result.abstention.hits for cell in cells):
         notes.append("An abstention counts as misclassified.")
-    breaches = sum(row[0].result.breaches for row in _rows(cells))
-    notes.append(f"Images beyond the perturbation budget: {breaches}.")
+    checked = [row[0] for row in _rows(cells) if row[0].budget is not None]
+    if checked:
+        notes.append(f"Images beyond the perturbation budget: {sum(cell.result.breaches for cell in checked)}.")
     return "\n".join([*_aligned(table), "", *notes]) + "\n"
 
 

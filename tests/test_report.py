@@ -75,6 +75,7 @@ def test_images_beyond_the_budget_are_reported_once_an_attack() -> None:
     broken = [cell._replace(result=cell.result._replace(breaches=3)) for cell in grid()]
     assert "beyond the perturbation budget: 6." in to_markdown(broken)
     assert "beyond the perturbation budget: 0." in to_markdown(grid())
+    assert "beyond the perturbation budget" not in to_markdown([cell._replace(budget=None) for cell in grid()])
 
 
 def test_a_targeted_attack_has_a_second_row() -> None:

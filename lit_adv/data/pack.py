@@ -115,18 +115,16 @@ def _write_shard(images: Sequence[LabeledImage], destination: str, name: str) ->
 
 
 def _read_class_folders(folder: Path) -> list[tuple[Path, int]]:
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    labeled = [
-        (path, label)
-        for label, class_folder in enumerate(classes)
-        for path in sorted(class_folder.rglob("*"))
-        if is_image_name(path.name)
-    ]
-    if not labeled:
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    images = {entry: sorted(path for path in entry.rglob("*") if is_image_name(path.name)) for entry in classes}
+    if not any(images.values()):
         raise FileNotFoundError(
             f"no images in folders of {folder}; it must hold one folder a class, or give a CSV file with --labels"
         )
-    return labeled
+    # Skipping such a folder would shift the labels of all that follow; so would counting one that is no class.
+    if empty := [entry.name for entry in classes if not images[entry]]:
+        raise FileNotFoundError(f"class folders of {folder} without images: {', '.join(empty)}; fill or remove them")
+    return [(path, label) for label, entry in enumerate(classes) for path in images[entry]]
 
 
 def _read_csv(folder: Path, labels: Path) -> list[tuple[Path, int]]:

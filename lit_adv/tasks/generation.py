@@ -56,6 +56,8 @@ class GenerationTask(LightningModule):
         model = members[0] if len(members) == 1 else Ensemble(members, ensemble_weights, fusion)
         self.surrogate = optimize(model, compile=compile)
         self.attack = create_attack(attack, self.surrogate, **options)
+        if self.attack.eps is not None:  # a budget that is another library's default counts as given
+            settings.setdefault("eps", self.attack.eps)
 
     @property
     def budget(self) -> int | None:

@@ -120,6 +120,18 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         pack(str(tmp_path / "none"), str(tmp_path / "out"))
 
 
+def test_a_hidden_folder_is_no_class(class_folders: Path, tmp_path: Path) -> None:
+    before = [sample["cls"] for sample in read(pack(str(class_folders), str(tmp_path / "before")))]
+    (class_folders / ".ipynb_checkpoints").mkdir()
+    assert [sample["cls"] for sample in read(pack(str(class_folders), str(tmp_path / "after")))] == before
+
+
+def test_a_class_folder_without_images_is_named(class_folders: Path, tmp_path: Path) -> None:
+    (class_folders / "n00").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"class folders of .* without images: n00"):
+        pack(str(class_folders), str(tmp_path / "out"))
+
+
 def test_a_folder_of_class_folders_is_recognized(class_folders: Path, two_shards: str) -> None:
     assert is_image_folder(str(class_folders))
     assert not is_image_folder(str(Path(two_shards).parent))

@@ -12,7 +12,7 @@ from lit_adv.defenses import Defense, FeatureDistillation, Purifier
 class Negative(Purifier):
     """Shows the classifier the negative."""
 
-    def purify(self, images: Tensor, keys: Sequence[str]) -> Tensor:  # noqa: D102
+    def purify(self, images: Tensor, keys: Sequence[str]) -> Tensor:
         return 1 - images
 
 

@@ -21,7 +21,7 @@ class Exact(nn.Module):
         super().__init__()
         self.classifier = classifier
 
-    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, images: Tensor) -> Tensor:
         state = {name: value.double() for name, value in self.classifier.state_dict().items()}
         logits: Tensor = torch.func.functional_call(self.classifier, state, (images.double(),))
         return logits

@@ -13,7 +13,7 @@ from lit_adv.randomness import keyed_generator
 class Always(nn.Module):
     """Answers class 2 of four."""
 
-    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, images: Tensor) -> Tensor:
         return torch.tensor([0.0, 0.0, 1.0, 0.0], device=images.device).expand(len(images), 4)
 
 
@@ -24,7 +24,7 @@ class BrighterThan(nn.Module):
         super().__init__()
         self.threshold = threshold
 
-    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, images: Tensor) -> Tensor:
         bright = images[:, 0, 0, 0] > self.threshold
         return torch.stack([~bright, bright], dim=1).float()
 

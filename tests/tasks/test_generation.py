@@ -96,6 +96,13 @@ def test_the_fingerprint_tells_weights_and_settings_apart() -> None:
     assert len(prints[0]["surrogate"][SPEC]) == 64
 
 
+def test_the_default_budget_of_another_library_is_recorded() -> None:
+    torchattacks = pytest.importorskip("torchattacks")
+    task = GenerationTask(SPEC, "torchattacks.PGD")
+    assert task.fingerprint["attack_options"]["eps"] == torchattacks.PGD(load_model(SPEC)).eps == 8 / 255
+    assert task.budget == 8
+
+
 def test_an_option_of_another_attack_is_refused_before_any_weights_are_loaded() -> None:
     with pytest.raises(ValueError, match="attack 'fgsm' has no option 'confidence'"):
         GenerationTask("import:no_such_module:build", "fgsm", {"confidence": 1.0})
