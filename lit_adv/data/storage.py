@@ -25,7 +25,9 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 # The name says whose the file is: only the host that made it can tell whether its maker still lives.
-_SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}.partial"
+_PARTIAL = ".partial"
+_SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}{_PARTIAL}"
+MAX_SMALL_FILE = 64 * 2**20  # a sidecar names each skipped sample
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -72,15 +74,33 @@ def prepare_folder(url: str) -> None:
 
 
 def read_bytes(urls: Sequence[str]) -> list[bytes]:
-    """Return the contents of small files, in the order given."""
-    places = [url_to_fs(url) for url in urls]
+    """Return the contents of small files, in the order given.
+
+    Raises:
+        OSError: If one cannot be read, is not a plain file, or is larger than :data:`MAX_SMALL_FILE`.
+    """
     with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(pool.map(lambda place: place[0].cat_file(place[1]), places))
+        return list(pool.map(_read_small, urls))
 
 
 def read_json(url: str) -> Any:
-    """Return the contents of a JSON file."""
-    return json.loads(read_bytes([url])[0])
+    """Return the contents of a JSON file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not JSON.
+    """
+    try:
+        return json.loads(read_bytes([url])[0])
+    except RecursionError as error:
+        raise ValueError(f"{url} is nested too deeply") from error
+
+
+def remove(url: str) -> None:
+    """Remove a file; it may be gone already."""
+    filesystem, path = url_to_fs(url)
+    with suppress(FileNotFoundError):
+        filesystem.rm_file(path)
 
 
 @contextmanager
@@ -93,6 +113,7 @@ def staged(url: str) -> Iterator[BufferedReader]:
         OSError: If the file cannot be read whole.
     """
     if path := local_path(url):
+        _require_plain_file(path)
         with path.open("rb") as file:
             yield file
         return
@@ -147,6 +168,24 @@ def remove_stale_scratch(destination: str) -> None:
         with suppress(OSError), path.open("rb") as file:  # locked: its maker lives
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
+
+
+def is_scratch(name: str) -> bool:
+    """Tell whether a file's name is that of a temporary file, of whatever host."""
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def is_in_use(url: str) -> bool:
+    """Tell whether a temporary file's maker lives; sure only on the host where it was made."""
+    path = local_path(url)
+    if path is None or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def publish(local_file: str, url: str) -> None:
@@ -218,6 +257,23 @@ def _create_from_file(local_file: str, url: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         Path(local_file).rename(path)
     _sync(Path(path).parent)
+
+
+def _read_small(url: str) -> bytes:
+    filesystem, path = url_to_fs(url)
+    if isinstance(filesystem, LocalFileSystem):
+        _require_plain_file(Path(path))
+    size = filesystem.size(path)
+    if size is not None and size > MAX_SMALL_FILE:
+        raise OSError(f"{url} has {size} bytes; a file of its kind has at most {MAX_SMALL_FILE}")
+    content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def _require_plain_file(path: Path) -> None:
+    """Refuse what may block for ever when it is opened."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a plain file")
 
 
 def _scratch_folder(destination: str) -> Path:

@@ -88,6 +88,7 @@ class ShardWriter(BasePredictionWriter):
             "model": module.fingerprint,
             "data": _data_module(trainer).fingerprint,
             "output": self.fingerprint,
+            "budget": module.budget,
             "precision": str(trainer.precision),
             "device": trainer.strategy.root_device.type,
         }
