@@ -2,8 +2,12 @@
 
 import logging
 import warnings
+from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
@@ -12,6 +16,7 @@ from lit_adv.data import storage
 from lit_adv.data.generation import GenerationDataModule
 from lit_adv.data.writer import ShardWriter
 from lit_adv.models import input_record
+from lit_adv.preemption import StopOnSignal
 from lit_adv.tasks import GenerationTask
 from lit_adv.tracking import GenerationProgress, GenerationTracker, find_writer
 
@@ -25,7 +30,9 @@ class SaveConfigBesideOutput(SaveConfigCallback):
     @rank_zero_only
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save and log."""
-        text = self.parser.dump(self.config, skip_none=False)
+        config = self.config.clone()
+        config.data.job = None  # the folder is that of all jobs
+        text = self.parser.dump(config, skip_none=False)
         storage.replace(storage.join(find_writer(trainer).path, "config.yaml"), text.encode())
         for logger in trainer.loggers:
             logger.log_hyperparams(self.config.as_dict())
@@ -47,7 +54,7 @@ class GenerationCLI(LightningCLI):
                 "use_distributed_sampler": False,
                 "enable_checkpointing": False,
                 "precision": "bf16-mixed",
-                "callbacks": [GenerationProgress(), GenerationTracker()],
+                "callbacks": [GenerationProgress(), GenerationTracker(), StopOnSignal()],
             },
             auto_configure_optimizers=False,
             run=False,
@@ -57,6 +64,18 @@ class GenerationCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the ``--output`` group."""
         parser.add_lightning_class_args(ShardWriter, "output")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Keep Lightning from its own way of being requeued by SLURM.
+
+        It would save the surrogate as a checkpoint, and load that into whatever surrogate the next run configures.
+        """
+        if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+            kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False), *(self.config_init.trainer.plugins or [])]
+        trainer = super().instantiate_trainer(**kwargs)
+        if SLURMEnvironment.detect() and (stale := sorted(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))):
+            raise RuntimeError(f"Lightning would load {stale[0]} over the surrogate; move it away")
+        return trainer
 
     def before_instantiate_classes(self) -> None:
         """Take the image size from the surrogate's record where the user gives none."""
@@ -83,5 +102,5 @@ def quiet_lightning() -> None:
 
 def leave_process_group() -> None:
     """Part from the other processes in order: gloo aborts now and then if a process just ends."""
-    if dist.is_available() and dist.is_initialized():
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()

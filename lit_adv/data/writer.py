@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -141,7 +142,10 @@ class ShardWriter(BasePredictionWriter):
         self.summary = finalize(self.path, _data_module(trainer).plan)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Discard what is unfinished."""
+        """Write what is queued, for it may make a shard whole, and discard what is unfinished."""
+        if self._output is not None:
+            with suppress(Exception):  # the first error counts
+                self._output.drain()
         self._discard()
 
     def _discard(self) -> None:
