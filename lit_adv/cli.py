@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+import yaml
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import LightningModule, Trainer
@@ -14,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.data import storage
 from lit_adv.data.generation import GenerationDataModule
+from lit_adv.data.remote import redact
 from lit_adv.data.writer import ShardWriter
 from lit_adv.models import input_record
 from lit_adv.preemption import StopOnSignal
@@ -32,10 +34,10 @@ class SaveConfigBesideOutput(SaveConfigCallback):
         """Save and log."""
         config = self.config.clone()
         config.data.job = None  # the folder is that of all jobs
-        text = self.parser.dump(config, skip_none=False)
+        text = redact(self.parser.dump(config, skip_none=False))
         storage.replace(storage.join(find_writer(trainer).path, "config.yaml"), text.encode())
         for logger in trainer.loggers:
-            logger.log_hyperparams(self.config.as_dict())
+            logger.log_hyperparams(yaml.safe_load(text))
 
 
 class GenerationCLI(LightningCLI):

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.data.remote import redact
 from lit_adv.data.storage import local_path
 from lit_adv.data.writer import ShardWriter
 from lit_adv.pictures import draw_examples
@@ -40,6 +41,9 @@ class OfflineWandbLogger(WandbLogger):
         if offline:
             # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
             os.environ["WANDB_MODE"] = "offline"
+        if any(redact(argument) != argument for argument in sys.argv):
+            # W&B's metadata would hold the command line, credentials in its URLs included.
+            kwargs.setdefault("settings", wandb.Settings(x_disable_meta=True))
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
 
@@ -176,12 +180,12 @@ def print_summary(trainer: Trainer) -> None:
     """Print what a generation run has made."""
     writer = find_writer(trainer)
     if (summary := writer.summary) is None:
-        print(f"shards are still missing in {writer.path}; run the same command again to make them")
+        print(f"shards are still missing in {redact(writer.path)}; run the same command again to make them")
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
-    print(f"shards    {local_path(writer.path) or writer.path}")
+    print(f"shards    {local_path(writer.path) or redact(writer.path)}")
 
 
 def find_writer(trainer: Trainer) -> ShardWriter:
@@ -193,7 +197,7 @@ def _manifest_artifact(folder: str) -> wandb.Artifact:
     """Describe the shards by a reference to their manifest; the shards stay where they are."""
     local = local_path(folder)
     name = folder.rstrip("/").rsplit("/", 1)[-1]
-    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": folder})
+    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": redact(folder)})
     manifest = f"{folder.rstrip('/')}/manifest.json" if local is None else (local / "manifest.json").as_uri()
     artifact.add_reference(manifest, checksum=local is not None)
     return artifact

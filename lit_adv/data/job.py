@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from lit_adv.data import storage
+from lit_adv.data.remote import redact
 
 JOB_FILE = "job.json"
 
@@ -49,7 +50,7 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
         named = list(differences(storage.read_json(url), json.loads(canonical_json(config))))
         if named:
             raise ConfigMismatchError(
-                f"{folder} belongs to a job with other settings:\n  "
+                f"{redact(folder)} belongs to a job with other settings:\n  "
                 + "\n  ".join(named)
                 + "\nUse those settings, choose another folder, or delete this one."
             ) from None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lit_adv.data.batch import AdversarialBatch
 from lit_adv.data.encode import ImageFormat, encode_image
+from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample, ShardFile
 
 
@@ -117,7 +118,7 @@ class ShardOutput:
         for sample in samples:
             if self._budget is not None and sample.linf > self._budget:
                 raise BudgetError(
-                    f"{shard}: image {sample.key!r} is changed by {sample.linf} grey levels, but the budget is "
+                    f"{redact(shard)}: image {sample.key!r} is changed by {sample.linf} grey levels, but the budget is "
                     f"{self._budget}; the shard is not published"
                 )
 

@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 from tarfile import TarInfo
 from typing import BinaryIO, NamedTuple, cast
 
+from lit_adv.data.remote import redact
+
 MAX_MEMBERS = 200_000  # an indexed member takes about a kilobyte of memory
 MAX_MEMBER_BYTES = 256 * 2**20
 _MAX_HEADER_BYTES = 2**20  # extended headers hold long names; tarfile reads them whole
@@ -35,7 +37,7 @@ class ShardError(Exception):
     """
 
     def __init__(self, shard: str, reason: str) -> None:
-        super().__init__(f"{shard}: {reason}")
+        super().__init__(f"{redact(shard)}: {reason}")
         self.reason = reason
 
 

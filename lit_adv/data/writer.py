@@ -16,6 +16,7 @@ from lit_adv.data.encode import ImageFormat
 from lit_adv.data.job import digest, register_job
 from lit_adv.data.manifest import Summary, finalize
 from lit_adv.data.output import ShardOutput
+from lit_adv.data.remote import redact
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class ShardWriter(BasePredictionWriter):
         if failed:
             raise GenerationFailedError(
                 f"{len(failed)} input shards could not be used; repair them and run again:\n  "
-                + "\n  ".join(f"{shard}: {reason}" for shard, reason in failed.items())
+                + "\n  ".join(f"{redact(shard)}: {reason}" for shard, reason in failed.items())
             )
         self.summary = finalize(self.path, _data_module(trainer).plan)
 
