@@ -41,11 +41,18 @@ class OfflineWandbLogger(WandbLogger):
         if offline:
             # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
             os.environ["WANDB_MODE"] = "offline"
-        if any(redact(argument) != argument for argument in sys.argv):
-            # W&B's metadata would hold the command line, credentials in its URLs included.
-            kwargs.setdefault("settings", wandb.Settings(x_disable_meta=True))
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run. W&B takes down the command line when a run starts; it gets one without credentials in URLs."""
+        arguments = sys.argv
+        sys.argv = [redact(argument) for argument in arguments]
+        try:
+            return super().experiment
+        finally:
+            sys.argv = arguments
 
 
 class GenerationProgress(TQDMProgressBar):
