@@ -1,6 +1,7 @@
 """What the two entry points share: Lightning's command line, with this package's parts plugged in."""
 
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,17 @@ class GenerationCLI(LightningCLI):
         parser.add_lightning_class_args(ShardWriter, "output")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Keep Lightning from its own way of being requeued by SLURM.
+        """Fit the Trainer to what starts the processes.
 
-        It would save the surrogate as a checkpoint, and load that into whatever surrogate the next run configures.
+        Under torchrun, the numbers of devices and nodes are torchrun's; they may change with every restart. Under
+        SLURM, Lightning is kept from its own way of being requeued: it would save the surrogate as a checkpoint, and
+        load that into whatever surrogate the next run configures.
         """
-        if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        if TorchElasticEnvironment.detect():
+            if self.config_init.trainer.devices == "auto":
+                kwargs["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+                kwargs["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
+        elif SLURMEnvironment.detect():
             kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False), *(self.config_init.trainer.plugins or [])]
         trainer = super().instantiate_trainer(**kwargs)
         if SLURMEnvironment.detect() and (stale := sorted(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))):
