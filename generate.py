@@ -14,9 +14,11 @@ def main(args: ArgsType = None) -> None:
         args: Command line arguments; the process's own by default.
     """
     cli = GenerationCLI(args)
-    cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
-    print_summary(cli.trainer)
-    leave_process_group()
+    try:
+        cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
+        print_summary(cli.trainer)
+    finally:
+        leave_process_group()
 
 
 if __name__ == "__main__":

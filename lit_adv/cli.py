@@ -1,10 +1,16 @@
 """What the two entry points share: Lightning's command line, with this package's parts plugged in."""
 
 import logging
+import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
+import yaml
+from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -13,8 +19,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from lit_adv.data import storage
 from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.data.generation import GenerationDataModule
+from lit_adv.data.remote import redact
 from lit_adv.data.writer import ShardWriter
 from lit_adv.models import input_record
+from lit_adv.preemption import StopOnSignal
 from lit_adv.tasks import EvaluationTask, GenerationTask
 from lit_adv.tracking import (
     EvaluationProgress,
@@ -35,18 +43,20 @@ class SaveConfigBesideOutput(SaveConfigCallback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the shards, and log."""
-        self._save_and_log(trainer, find_writer(trainer).path)
+        config = self.config.clone()
+        config.data.job = None  # the folder is that of all jobs
+        self._save_and_log(trainer, config, find_writer(trainer).path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the report, and log."""
-        self._save_and_log(trainer, find_report(trainer).path)
+        self._save_and_log(trainer, self.config, find_report(trainer).path)
 
     @rank_zero_only
-    def _save_and_log(self, trainer: Trainer, folder: str) -> None:
-        text = self.parser.dump(self.config, skip_none=False)
+    def _save_and_log(self, trainer: Trainer, config: Namespace, folder: str) -> None:
+        text = redact(self.parser.dump(config, skip_none=False))
         storage.replace(storage.join(folder, "config.yaml"), text.encode())
         for logger in trainer.loggers:
-            logger.log_hyperparams(self.config.as_dict())
+            logger.log_hyperparams(yaml.safe_load(text))
 
 
 class ShardCLI(LightningCLI):
@@ -98,13 +108,31 @@ class GenerationCLI(ShardCLI):
             GenerationDataModule,
             args,
             # An attack needs gradients.
-            trainer_defaults={"inference_mode": False, "callbacks": [GenerationTracker()]},
+            trainer_defaults={"inference_mode": False, "callbacks": [GenerationTracker(), StopOnSignal()]},
             run=False,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the ``--output`` group."""
         parser.add_lightning_class_args(ShardWriter, "output")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Fit the Trainer to what starts the processes.
+
+        Under torchrun, the numbers of devices and nodes are torchrun's; they may change with every restart. Under
+        SLURM, Lightning is kept from its own way of being requeued: it would save the surrogate as a checkpoint, and
+        load that into whatever surrogate the next run configures.
+        """
+        if TorchElasticEnvironment.detect():
+            if self.config_init.trainer.devices == "auto":
+                kwargs["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+                kwargs["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
+        elif SLURMEnvironment.detect():
+            kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False), *(self.config_init.trainer.plugins or [])]
+        trainer = super().instantiate_trainer(**kwargs)
+        if SLURMEnvironment.detect() and (stale := sorted(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))):
+            raise RuntimeError(f"Lightning would load {stale[0]} over the surrogate; move it away")
+        return trainer
 
     def before_instantiate_classes(self) -> None:
         """Take the image size from the surrogate's record where the user gives none."""
@@ -154,5 +182,5 @@ def quiet_lightning() -> None:
 
 def leave_process_group() -> None:
     """Part from the other processes in order: gloo aborts now and then if a process just ends."""
-    if dist.is_available() and dist.is_initialized():
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()

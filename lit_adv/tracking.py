@@ -21,6 +21,7 @@ from PIL import Image
 from lit_adv.data import storage
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.evaluation import PairBatch
+from lit_adv.data.remote import redact
 from lit_adv.data.storage import local_path
 from lit_adv.data.writer import ShardWriter
 from lit_adv.pictures import draw_examples
@@ -47,6 +48,16 @@ class OfflineWandbLogger(WandbLogger):
             os.environ["WANDB_MODE"] = "offline"
         Path(save_dir).mkdir(parents=True, exist_ok=True)
         super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run. W&B takes down the command line when a run starts; it gets one without credentials in URLs."""
+        arguments = sys.argv
+        sys.argv = [redact(argument) for argument in arguments]
+        try:
+            return super().experiment
+        finally:
+            sys.argv = arguments
 
 
 class GenerationProgress(TQDMProgressBar):
@@ -269,7 +280,7 @@ def print_summary(trainer: Trainer) -> None:
     """Print what a generation run has made."""
     writer = find_writer(trainer)
     if (summary := writer.summary) is None:
-        print(f"shards are still missing in {writer.path}; run the same command again to make them")
+        print(f"shards are still missing in {redact(writer.path)}; run the same command again to make them")
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
@@ -277,7 +288,7 @@ def print_summary(trainer: Trainer) -> None:
     if tracker.images_per_second:
         print(f"speed     {tracker.images_per_second * trainer.world_size:.2f} images/s")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
-    print(f"shards    {local_path(writer.path) or writer.path}")
+    print(f"shards    {local_path(writer.path) or redact(writer.path)}")
 
 
 def find_writer(trainer: Trainer) -> ShardWriter:
@@ -301,7 +312,7 @@ def _manifest_artifact(folder: str) -> wandb.Artifact:
     """Describe the shards by a reference to their manifest; the shards stay where they are."""
     local = local_path(folder)
     name = folder.rstrip("/").rsplit("/", 1)[-1]
-    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": folder})
+    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": redact(folder)})
     manifest = f"{folder.rstrip('/')}/manifest.json" if local is None else (local / "manifest.json").as_uri()
     artifact.add_reference(manifest, checksum=local is not None)
     return artifact

@@ -1,7 +1,10 @@
 """Tiny classifiers that tests name as ``import:tests.models_of_tests:<function>``."""
 
+import os
+import time
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lit_adv.models import Classifier
 
@@ -14,6 +17,19 @@ def linear() -> Classifier:
 def other_linear() -> Classifier:
     """Another one."""
     return _build(seed=1)
+
+
+def paced() -> Classifier:
+    """:func:`linear` that takes its time, and fails where the environment asks for it."""
+    classifier = linear()
+    classifier.register_forward_pre_hook(_pace)
+    return classifier
+
+
+def _pace(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    time.sleep(float(os.environ.get("TEST_SECONDS_A_PASS", "0")))
+    if os.environ.get("TEST_CRASHING_RANK") == os.environ.get("LOCAL_RANK", "0"):
+        raise RuntimeError("the accelerator caught fire")
 
 
 def _build(seed: int) -> Classifier:

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import fields
+from functools import partial
 from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -351,3 +354,29 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
 def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_tiny(tmp_path, "--trainer.enable_progress_bar=false")
     assert "Attacking" not in capsys.readouterr().out
+
+
+def test_credentials_in_urls_are_written_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/tiny.tar").write_bytes(tar_bytes(sample_files(4)))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "in"))
+    logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}}
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://user:s3cr3t@127.0.0.1:{server.server_port}/{{tiny,gone}}.tar?X-Amz-Signature=s1gn4tur3"
+        command = [
+            sys.executable, str(ROOT / "generate.py"), CONFIG, "--trainer.accelerator=cpu", f"--data.shards={url}",
+            f"--trainer.logger={json.dumps(logger)}", "--model.surrogate=import:tests.models_of_tests:linear",
+            "--data.image_size=32", "--data.num_workers=0", f"--output.path={tmp_path}/out",
+        ]  # fmt: skip
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+        server.shutdown()
+    assert done.returncode == 1
+    assert "/gone.tar?***: there is no http://***@127.0.0.1" in done.stderr
+    assert (tmp_path / "out/tiny.json").exists()
+    assert list(tmp_path.glob("logs/**/run-*.wandb"))
+    written = [path for folder in ("out", "logs") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    for said in (done.stdout.encode(), done.stderr.encode(), *(path.read_bytes() for path in written)):
+        assert b"s3cr3t" not in said
+        assert b"s1gn4tur3" not in said

@@ -29,7 +29,8 @@ GENERATE = [command[command.index("generate.py") + 1 :] for command in COMMANDS 
 def test_every_command_of_the_readme_is_covered_here() -> None:
     make = [command for command in COMMANDS if command[0] == "make"]
     pack = [command for command in COMMANDS if "lit_adv.data.pack" in command]
-    assert len(make) + len(pack) + len(GENERATE) + len(EVALUATE) == len(COMMANDS)
+    verify = [command for command in COMMANDS if "lit_adv.data.verify" in command]
+    assert len(make) + len(pack) + len(verify) + len(GENERATE) + len(EVALUATE) == len(COMMANDS)
     assert make == [["make", "demo"], ["make", "test"]]
     assert re.findall(r"^make \w+", (ROOT / ".ci/run").read_text(), re.MULTILINE)[1:] == ["make demo", "make test"]
 
@@ -67,6 +68,20 @@ def test_the_pack_command_packs_class_folders(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "shards/val/val-000000.tar").is_file()
+
+
+def test_the_verify_command_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [command] = [command for command in COMMANDS if "lit_adv.data.verify" in command]
+    output = run_tiny(tmp_path)
+    (tmp_path / "shards/train").mkdir(parents=True)
+    for shard in tmp_path.glob("tiny-*.tar"):
+        shard.rename(tmp_path / "shards/train" / shard.name)
+    (tmp_path / "adversarial").rename(tmp_path / "made")
+    (tmp_path / "adversarial").mkdir()
+    (tmp_path / "made").rename(output / "train")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout == "2 shards are whole, 0 missing, 0 faults\n"
 
 
 def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

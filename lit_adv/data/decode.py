@@ -20,6 +20,9 @@ from lit_adv.data.shards import IMAGE_EXTENSIONS
 
 Interpolation = Literal["bicubic", "bilinear"]
 
+# A small file can claim any size; this many pixels take a quarter of a gigabyte.
+MAX_PIXELS = 89_478_485
+
 
 class SampleError(Exception):
     """A sample that cannot be used; the message is the reason."""
@@ -75,13 +78,21 @@ class Decoder:
         Raises:
             SampleError: If there is no image that can be decoded, or no label in range.
         """
-        label = self._class_index(files, self.label_field)
+        label = self.label(files)
         target = None if self.target_field is None else self._class_index(files, self.target_field)
         return Sample(self._fit(decode_image(files)), label, target)
 
+    def label(self, files: Mapping[str, bytes]) -> int:
+        """Return a sample's label; its image need not be among the files.
+
+        Raises:
+            SampleError: If there is no label in range.
+        """
+        return self._class_index(files, self.label_field)
+
     def _fit(self, image: Image.Image) -> Tensor:
         shorter, longer = sorted(image.size)
-        if longer / shorter * self.resize**2 > (Image.MAX_IMAGE_PIXELS or float("inf")):
+        if longer / shorter * self.resize**2 > MAX_PIXELS:
             raise SampleError(f"an image of {image.width}x{image.height} is too narrow to resize")
         image = functional.resize(image, [self.resize], InterpolationMode(self.interpolation))
         image = functional.center_crop(image, [self.image_size])
@@ -98,22 +109,25 @@ class Decoder:
         return value
 
 
-def decode_image(files: Mapping[str, bytes]) -> Image.Image:
+def decode_image(files: Mapping[str, bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a sample's image to RGB: grey is repeated, alpha dropped, 16 bits are scaled to 8.
 
     Args:
         files: The sample's files' contents by extension.
+        max_pixels: How many pixels the image may have.
 
     Raises:
-        SampleError: If there is no image, or it cannot be decoded.
+        SampleError: If there is no image, it is too large, or it cannot be decoded.
     """
     extension = next((extension for extension in IMAGE_EXTENSIONS if extension in files), None)
     if extension is None:
         raise SampleError(f"no image ({', '.join(IMAGE_EXTENSIONS)})")
     try:
         with Image.open(BytesIO(files[extension]), formats=("JPEG", "PNG", "WEBP")) as image:
+            if image.width * image.height > max_pixels:
+                raise SampleError(f"an image of {image.width}x{image.height} is larger than {max_pixels} pixels")
             return _to_rgb(image)
-    except MemoryError:
+    except (MemoryError, SampleError):
         raise
     except Exception as error:  # a damaged file makes a decoder fail in any way
         raise SampleError(f"cannot decode its {extension}: {error}") from error

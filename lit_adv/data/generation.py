@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule
@@ -23,6 +24,13 @@ logger = logging.getLogger(__name__)
 class GenerationDataModule(LightningDataModule):
     """Reads the input shards whose output is still missing.
 
+    Several independent jobs may share one input and one output. Which shards are a job's depends on the list of shards
+    alone, not on what is missing when it starts. So jobs never make a shard twice, and none is missed once every job
+    has ended well. (Claims, a file created for each shard that is begun, would even out jobs of unequal speed; but a
+    claim outlives its killed owner, so it needs an expiry, and with it clocks that agree and twin work after all.) If a
+    job is lost, run it again, or run all with another COUNT: shards that are done stay done. Two jobs with the same
+    INDEX waste work but do no harm: their bytes are equal and each shard is published once.
+
     Args:
         shards: A tar file, a brace pattern, a glob, a folder, or a list of these; local or remote. A local folder
             of class folders with images is packed into shards beside it first.
@@ -34,13 +42,16 @@ class GenerationDataModule(LightningDataModule):
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the class the image is to be taken for, if any.
+        job: ``INDEX/COUNT`` makes this run one of COUNT independent jobs over the same input and output, with INDEX
+            from 0; it makes every COUNTth shard. The jobs need no word with each other, may start and end at any time,
+            and the one that ends last writes the manifest.
 
     Attributes:
         plan: URLs of all input shards.
         assigned: URLs of the missing shards that this process makes.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or ``job`` is not of that form.
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class GenerationDataModule(LightningDataModule):
         num_classes: int = 1000,
         label_field: str = "cls",
         target_field: str | None = None,
+        job: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1 or num_workers < 0:
@@ -70,6 +82,7 @@ class GenerationDataModule(LightningDataModule):
             label_field=label_field,
             target_field=target_field,
         )
+        self.job_index, self.job_count = (0, 1) if job is None else _parse_job(job)
         self.plan: list[str] = []
         self.assigned: list[str] = []
 
@@ -101,7 +114,9 @@ class GenerationDataModule(LightningDataModule):
         trainer: Any = self.trainer
         # One process looks and tells the others: the output may change while they look.
         missing = trainer.strategy.broadcast(self._missing(trainer.callbacks) if trainer.is_global_zero else [])
-        rank_zero_info(f"{len(missing)} of {len(self.plan)} shards are missing")
+        part = f"the {len(self._share)} shards of job {self.job_index}/{self.job_count}"
+        shards = f"{len(self.plan)} shards" if self.job_count == 1 else part
+        rank_zero_info(f"{len(missing)} of {shards} are missing")
         if 0 < len(missing) < trainer.world_size:
             rank_zero_info(f"{trainer.world_size - len(missing)} processes have nothing to do")
         self.assigned = missing[trainer.global_rank :: trainer.world_size]
@@ -115,7 +130,19 @@ class GenerationDataModule(LightningDataModule):
     def _missing(self, callbacks: list[Callback]) -> list[str]:
         outputs = [callback.path for callback in callbacks if isinstance(callback, ShardWriter)]
         done = set[str]().union(*map(finished, outputs))
-        return [shard for shard in self.plan if shard_name(shard) not in done]
+        return [shard for shard in self._share if shard_name(shard) not in done]
+
+    @property
+    def _share(self) -> list[str]:
+        """The shards of this job."""
+        return self.plan[self.job_index :: self.job_count]
+
+
+def _parse_job(job: str) -> tuple[int, int]:
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", job)
+    if match is None or not int(match[1]) < int(match[2]):
+        raise ValueError(f"job must be INDEX/COUNT with INDEX from 0 to COUNT - 1, got {job!r}")
+    return int(match[1]), int(match[2])
 
 
 def _packed_folder(images: str) -> str:

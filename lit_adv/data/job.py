@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from lit_adv.data import storage
+from lit_adv.data.remote import redact
 
 JOB_FILE = "job.json"
 
@@ -46,24 +47,25 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
     try:
         storage.create_exclusive(url, canonical_json(config))
     except FileExistsError:
-        differences = list(_differences(storage.read_json(url), json.loads(canonical_json(config))))
-        if differences:
+        named = list(differences(storage.read_json(url), json.loads(canonical_json(config))))
+        if named:
             raise ConfigMismatchError(
-                f"{folder} belongs to a job with other settings:\n  "
-                + "\n  ".join(differences)
+                f"{redact(folder)} belongs to a job with other settings:\n  "
+                + "\n  ".join(named)
                 + "\nUse those settings, choose another folder, or delete this one."
             ) from None
 
 
-def _differences(recorded: Any, wanted: Any, path: str = "") -> Iterator[str]:
+def differences(recorded: Any, wanted: Any, path: str = "") -> Iterator[str]:
+    """Yield the places where two values of JSON's types differ, and how."""
     if isinstance(recorded, dict) and isinstance(wanted, dict):
         for key in sorted(recorded.keys() | wanted.keys()):
             name = f"{path}.{key}" if path else key
-            yield from _differences(recorded.get(key, _ABSENT), wanted.get(key, _ABSENT), name)
+            yield from differences(recorded.get(key, _ABSENT), wanted.get(key, _ABSENT), name)
     elif isinstance(recorded, list) and isinstance(wanted, list):
         pairs = enumerate(zip_longest(recorded, wanted, fillvalue=_ABSENT))
         for index, (old, new) in ((index, pair) for index, pair in pairs if pair[0] != pair[1]):
-            yield from _differences(old, new, f"{path}[{index}]")
+            yield from differences(old, new, f"{path}[{index}]")
             break  # the first says enough: all later ones may be shifted
     elif recorded != wanted:
         yield f"{path}: {_show(recorded)} there, {_show(wanted)} now"

@@ -74,9 +74,19 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
                 f"{sidecar.shard} in {folder} was made with other settings than {JOB_FILE} records; "
                 "delete it and its sidecar, and run again"
             )
-    storage.replace(storage.join(folder, MANIFEST_FILE), canonical_json(_manifest(config, sidecars)))
-    storage.replace(storage.join(folder, TIMM_FILE), canonical_json(_timm_index(sidecars)))
+    for name, content in totals_files(config, sidecars).items():
+        storage.replace(storage.join(folder, name), canonical_json(content))
     return _total(sidecars)
+
+
+def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+    """Return the content of the files that stand when all shards do, by name.
+
+    Args:
+        config: The job's configuration.
+        sidecars: Of all shards, in the order of names.
+    """
+    return {MANIFEST_FILE: _manifest(config, sidecars), TIMM_FILE: _timm_index(sidecars)}
 
 
 def _total(sidecars: Sequence[Sidecar]) -> Summary:

@@ -8,9 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from lit_adv.data.batch import AdversarialBatch
 from lit_adv.data.encode import ImageFormat, encode_image
+from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample, ShardFile
 
 
@@ -116,7 +118,7 @@ class ShardOutput:
         for sample in samples:
             if self._budget is not None and sample.linf > self._budget:
                 raise BudgetError(
-                    f"{shard}: image {sample.key!r} is changed by {sample.linf} grey levels, but the budget is "
+                    f"{redact(shard)}: image {sample.key!r} is changed by {sample.linf} grey levels, but the budget is "
                     f"{self._budget}; the shard is not published"
                 )
 
@@ -132,11 +134,9 @@ class ShardOutput:
 
 
 def describe(batch: AdversarialBatch) -> list[AdversarialSample]:
-    """Return the records of a batch's images. Distances are measured in integers, so they are exact."""
+    """Return the records of a batch's images."""
     source = batch.source
-    change = (batch.images.to(torch.int32) - source.images.to(torch.int32)).flatten(1)
-    linf = change.abs().amax(1).tolist()
-    l2 = (change.square().sum(1).double().sqrt() / 255).tolist()
+    linf, l2 = distances(batch.images, source.images)
     return [
         AdversarialSample(
             key=key,
@@ -145,8 +145,24 @@ def describe(batch: AdversarialBatch) -> list[AdversarialSample]:
             prediction=int(batch.predictions[i]),
             fooled=bool(batch.fooled[i]),
             linf=linf[i],
-            l2=round(l2[i], 6),
+            l2=l2[i],
             target=None if batch.targets is None else int(batch.targets[i]),
         )
         for i, key in enumerate(source.keys)
     ]
+
+
+def distances(adversarial: Tensor, clean: Tensor) -> tuple[list[int], list[float]]:
+    """Return how far adversarial images are from their clean images, measured in integers.
+
+    Args:
+        adversarial: uint8 [B, 3, H, W].
+        clean: uint8 [B, 3, H, W].
+
+    Returns:
+        Each image's largest change of a pixel in grey levels, and the change's Euclidean norm with pixels in [0, 1],
+        rounded to six decimals.
+    """
+    change = (adversarial.to(torch.int32) - clean.to(torch.int32)).flatten(1)
+    norms = change.square().sum(1).double().sqrt() / 255
+    return change.abs().amax(1).tolist(), [round(norm, 6) for norm in norms.tolist()]

@@ -27,14 +27,22 @@ def pack_foolbox_sample(destination: str) -> str:
     Raises:
         ImportError: If foolbox is not installed.
     """
+    pack_images(find_images(), destination, SAMPLES_PER_SHARD, "imagenet-sample")
+    return destination
+
+
+def find_images() -> list[LabeledImage]:
+    """Return the images, in the order of their numbers' digits.
+
+    Raises:
+        ImportError: If foolbox is not installed.
+    """
     spec = find_spec("foolbox")
     if spec is None or spec.origin is None:
         raise ImportError("the sample images are part of foolbox, which is not installed: pip install foolbox")
     # Files are named imagenet_<number>_<label>.jpg.
     paths = sorted(Path(spec.origin).parent.glob("data/imagenet_*_*.jpg"))
-    images = [LabeledImage(path, path.stem, int(path.stem.rsplit("_", 1)[1])) for path in paths]
-    pack_images(images, destination, SAMPLES_PER_SHARD, "imagenet-sample")
-    return destination
+    return [LabeledImage(path, path.stem, int(path.stem.rsplit("_", 1)[1])) for path in paths]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from lit_adv.data import storage
 from lit_adv.data.batch import Skipped
 from lit_adv.data.job import canonical_json
 from lit_adv.data.shards import file_name, shard_name
-from lit_adv.data.sidecar import Sidecar, sidecar_url, software_versions
+from lit_adv.data.sidecar import Sidecar, read_sidecars, sidecar_url, software_versions
 
 
 class AdversarialSample(NamedTuple):
@@ -145,8 +145,8 @@ class ShardFile:
     def _agree(self, sidecar: Sidecar) -> None:
         """Accept the sidecar of a twin that made the same shard."""
         url = sidecar_url(self._folder, self._name)
-        [content] = storage.read_bytes([url])
-        if Sidecar.from_json(content).sha256 != sidecar.sha256:
+        [present] = read_sidecars(self._folder, [self._name])
+        if present.sha256 != sidecar.sha256:
             raise FileExistsError(f"{url} tells of other bytes than {sidecar.shard} has; delete both and run again")
 
 

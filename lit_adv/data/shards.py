@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from braceexpand import braceexpand
-from fsspec.core import url_to_fs
 
 from lit_adv.data import storage
+from lit_adv.data.remote import open_filesystem, redact
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 
@@ -66,40 +66,38 @@ def list_shards(shards: str | Sequence[str]) -> list[str]:
     for url in found:
         if _is_http(url):
             continue
-        filesystem, path = url_to_fs(url)
+        filesystem, path = open_filesystem(url)
         folder, _, name = path.rpartition("/")
         if name not in names_of(storage.to_url(filesystem, folder or "/")):
-            raise FileNotFoundError(f"there is no shard {url}; correct the list of shards {shards!r}")
+            raise FileNotFoundError(f"there is no shard {redact(url)}; correct the list of shards")
     if not found:
-        raise FileNotFoundError(f"no shards in {shards!r}: the list is empty")
+        raise FileNotFoundError("no shards: the list is empty")
     _check_names(found)
     return found
 
 
 def _expand(url: str) -> list[str]:
     """Expand a glob or a folder; anything else is a shard."""
-    filesystem, path = url_to_fs(url)
-    if any(character in path for character in "*?["):
-        matches = sorted(storage.to_url(filesystem, match) for match in filesystem.glob(path))
+    if any(character in url for character in "*?["):
+        matches = storage.expand_glob(url)
         if not matches:
-            raise FileNotFoundError(f"no file matches {url!r}; correct the pattern of the shards")
+            raise FileNotFoundError(f"no file matches {redact(url)!r}; correct the pattern of the shards")
         return matches
-    if not filesystem.isdir(path):
+    if not storage.is_folder(url):
         return [url]
     names = storage.list_names(url)
     tars = sorted(name for name in names if name.endswith(".tar"))
     if not tars:
-        raise FileNotFoundError(f"the folder {url} holds no .tar files{_image_hint(url, names)}")
+        raise FileNotFoundError(f"the folder {redact(url)} holds no .tar files{_image_hint(url, names)}")
     return [storage.join(url, name) for name in tars]
 
 
 def _image_hint(url: str, names: set[str]) -> str:
-    filesystem, path = url_to_fs(url)
     images = any(map(is_image_name, names)) or any(
         is_image_name(name)
         for folder in sorted(names)
-        if filesystem.isdir(inner := storage.join(path, folder))
-        for name in storage.list_names(storage.to_url(filesystem, inner))
+        if storage.is_folder(inner := storage.join(url, folder))
+        for name in storage.list_names(inner)
     )
     return (
         f"; pack its images first: python -m lit_adv.data.pack {url} {url.rstrip('/')}-shards (--labels CSV)"
@@ -114,10 +112,10 @@ def _check_names(urls: Sequence[str]) -> None:
     for url in urls:
         name = shard_name(url)
         if name in _RESERVED:
-            raise ValueError(f"the shard {url} cannot be named {name!r}, a name of the output's own; rename it")
+            raise ValueError(f"the shard {redact(url)} cannot be named {name!r}, a name of the output's own; rename it")
         if name in named:
             raise ValueError(
-                f"{named[name]} and {url} have the same name, so their outputs would collide; "
+                f"{redact(named[name])} and {redact(url)} have the same name, so their outputs would collide; "
                 "rename one, or process them into two folders"
             )
         named[name] = url

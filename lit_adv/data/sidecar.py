@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from PIL import features
 
@@ -60,9 +62,50 @@ class Sidecar:
 
     @classmethod
     def from_json(cls, content: bytes) -> Sidecar:
-        """Return the record from a JSON file's content."""
-        record = json.loads(content)
+        """Return the record from a JSON file's content, which may be damaged or made to harm.
+
+        Raises:
+            ValueError: If it is not such a record; the message says what is wrong.
+        """
+        try:
+            record = json.loads(content)
+        except RecursionError as error:
+            raise ValueError("its JSON is nested too deeply") from error
+        kinds = {field.name: str(field.type) for field in fields(cls)}
+        if not isinstance(record, dict) or record.keys() != kinds.keys():
+            raise ValueError(f"it must be a JSON object with exactly the fields {', '.join(kinds)}")
+        for name, kind in kinds.items():
+            if not _CHECKS[kind](record[name]):
+                raise ValueError(f"its {name} is not of type {kind}: {str(record[name])[:40]!r}")
         return cls(**{**record, "skipped": [Skipped(**sample) for sample in record["skipped"]]})
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_measure(value: Any) -> bool:
+    return (type(value) is float and math.isfinite(value)) or _is_count(value)
+
+
+def _is_skipped(value: Any) -> bool:
+    return type(value) is list and all(
+        type(item) is dict and item.keys() == set(Skipped._fields) and _are_texts(item.values()) for item in value
+    )
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(type(value) is str for value in values)
+
+
+# By the fields' annotations.
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: type(value) is str,
+    "int": _is_count,
+    "float": _is_measure,
+    "list[Skipped]": _is_skipped,
+    "dict[str, str]": lambda value: type(value) is dict and _are_texts(value.values()),
+}
 
 
 def sidecar_url(folder: str, name: str) -> str:
@@ -77,9 +120,23 @@ def finished(folder: str) -> set[str]:
     return {tar for tar in tars if f"{tar}.json" in names}
 
 
-def read_sidecars(folder: str, names: Iterable[str]) -> list[Sidecar]:
-    """Read the sidecars of some finished shards, in the order given."""
-    return [Sidecar.from_json(content) for content in storage.read_bytes([sidecar_url(folder, n) for n in names])]
+def read_sidecars(folder: str, names: Sequence[str]) -> list[Sidecar]:
+    """Read the sidecars of some finished shards, in the order given.
+
+    Raises:
+        OSError: If one cannot be read.
+        ValueError: If one is damaged; the message names it.
+    """
+    urls = [sidecar_url(folder, name) for name in names]
+    sidecars: list[Sidecar] = []
+    for url, content in zip(urls, storage.read_bytes(urls), strict=True):
+        try:
+            sidecars.append(Sidecar.from_json(content))
+        except ValueError as error:
+            raise ValueError(
+                f"{url} is damaged ({error}); run python -m lit_adv.data.verify {folder} --repair"
+            ) from error
+    return sidecars
 
 
 @cache

@@ -15,17 +15,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from lit_adv.data.remote import open_filesystem, persist, redact
+
 # The name says whose the file is: only the host that made it can tell whether its maker still lives.
-_SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}.partial"
+_PARTIAL = ".partial"
+_SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}{_PARTIAL}"
+MAX_SMALL_FILE = 64 * 2**20  # a sidecar names each skipped sample
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -36,23 +40,39 @@ def join(folder: str, name: str) -> str:
 
 def local_path(url: str) -> Path | None:
     """Return the path of a local URL, None for a remote one."""
-    filesystem, path = url_to_fs(url)
+    filesystem, path = open_filesystem(url)
     return Path(path) if isinstance(filesystem, LocalFileSystem) else None
 
 
 def to_url(filesystem: AbstractFileSystem, path: str) -> str:
-    """Return what :func:`fsspec.core.url_to_fs` maps back to ``path``; a local path stays a plain path."""
+    """Return what ``open_filesystem`` maps back to ``path``; a local path stays a plain path."""
     return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))
 
 
 def list_names(folder: str) -> set[str]:
     """Return the names in a folder; none if there is no such folder."""
-    filesystem, path = url_to_fs(folder)
-    filesystem.invalidate_cache()
+    filesystem, path = open_filesystem(folder)
+
+    def entries() -> list[str]:
+        filesystem.invalidate_cache()
+        return list(map(str, filesystem.ls(path, detail=False)))
+
     try:
-        return {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False)}
+        return {entry.rstrip("/").rsplit("/", 1)[-1] for entry in persist("list", folder, entries)}
     except FileNotFoundError:
         return set()
+
+
+def is_folder(url: str) -> bool:
+    """Tell whether there is a folder of that name."""
+    filesystem, path = open_filesystem(url)
+    return bool(persist("look at", url, lambda: filesystem.isdir(path)))
+
+
+def expand_glob(pattern: str) -> list[str]:
+    """Return the URLs that match a pattern, in the order of names."""
+    filesystem, path = open_filesystem(pattern)
+    return sorted(to_url(filesystem, match) for match in persist("list", pattern, lambda: filesystem.glob(path)))
 
 
 def prepare_folder(url: str) -> None:
@@ -61,26 +81,46 @@ def prepare_folder(url: str) -> None:
     Raises:
         OSError: If the folder cannot be created or written.
     """
-    filesystem, path = url_to_fs(url)
+    filesystem, path = open_filesystem(url)
     try:
-        filesystem.makedirs(path, exist_ok=True)
+        persist("create", url, lambda: filesystem.makedirs(path, exist_ok=True))
         if isinstance(filesystem, LocalFileSystem):
             with scratch_file(url, "probe"):
                 pass
     except OSError as error:
-        raise OSError(f"cannot write into the folder {url} ({error}); choose another or free this one") from error
+        raise OSError(
+            f"cannot write into the folder {redact(url)} ({error}); choose another or free this one"
+        ) from error
 
 
 def read_bytes(urls: Sequence[str]) -> list[bytes]:
-    """Return the contents of small files, in the order given."""
-    places = [url_to_fs(url) for url in urls]
+    """Return the contents of small files, in the order given.
+
+    Raises:
+        OSError: If one cannot be read, is not a plain file, or is larger than :data:`MAX_SMALL_FILE`.
+    """
     with ThreadPoolExecutor(max_workers=16) as pool:
-        return list(pool.map(lambda place: place[0].cat_file(place[1]), places))
+        return list(pool.map(_read_small, urls))
 
 
 def read_json(url: str) -> Any:
-    """Return the contents of a JSON file."""
-    return json.loads(read_bytes([url])[0])
+    """Return the contents of a JSON file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not JSON.
+    """
+    try:
+        return json.loads(read_bytes([url])[0])
+    except RecursionError as error:
+        raise ValueError(f"{redact(url)} is nested too deeply") from error
+
+
+def remove(url: str) -> None:
+    """Remove a file; it may be gone already."""
+    filesystem, path = open_filesystem(url)
+    with suppress(FileNotFoundError):
+        persist("remove", url, lambda: filesystem.rm_file(path))
 
 
 @contextmanager
@@ -93,21 +133,22 @@ def staged(url: str) -> Iterator[BufferedReader]:
         OSError: If the file cannot be read whole.
     """
     if path := local_path(url):
+        _require_plain_file(path)
         with path.open("rb") as file:
             yield file
         return
     with tempfile.NamedTemporaryFile() as copy:
-        try:
-            filesystem, remote = url_to_fs(url)
-            filesystem.get_file(remote, copy.name)
-            expected = filesystem.info(remote).get("size")
-        except Exception as error:  # every remote file system has its own family of errors
-            raise OSError(f"cannot read {url}: {str(error) or type(error).__name__}") from error
-        received = Path(copy.name).stat().st_size
-        if expected is not None and received != expected:
-            raise OSError(f"cannot read {url}: {received} of {expected} bytes arrived")
+        persist("read", url, partial(_download, url, copy.name))
         with Path(copy.name).open("rb") as file:
             yield file
+
+
+def _download(url: str, local_file: str) -> None:
+    filesystem, path = open_filesystem(url)
+    filesystem.get_file(path, local_file)
+    expected, received = filesystem.info(path).get("size"), Path(local_file).stat().st_size
+    if expected is not None and received != expected:
+        raise ConnectionError(f"{received} of {expected} bytes arrived")
 
 
 def sha256(file: BufferedReader | BufferedRandom) -> str:
@@ -149,6 +190,24 @@ def remove_stale_scratch(destination: str) -> None:
             path.unlink()
 
 
+def is_scratch(name: str) -> bool:
+    """Tell whether a file's name is that of a temporary file, of whatever host."""
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def is_in_use(url: str) -> bool:
+    """Tell whether a temporary file's maker lives; sure only on the host where it was made."""
+    path = local_path(url)
+    if path is None or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 def publish(local_file: str, url: str) -> None:
     """Make a finished local file appear at ``url``, whole and exactly once.
 
@@ -167,7 +226,7 @@ def publish(local_file: str, url: str) -> None:
             if sha256(present) == sha256(made):
                 return
         raise FileExistsError(
-            f"{url} exists with other bytes than {local_file}, made from the same input and settings. If it is "
+            f"{redact(url)} exists with other bytes than {local_file}, made from the same input and settings. If it is "
             "left over from an older run or from other software versions, delete it and run again"
         ) from None
 
@@ -178,9 +237,9 @@ def create_exclusive(url: str, content: bytes) -> None:
     Raises:
         FileExistsError: If there is a file already, whatever it holds.
     """
-    filesystem, path = url_to_fs(url)
+    filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        filesystem.pipe_file(path, content, mode="create")
+        persist("create", url, lambda: filesystem.pipe_file(path, content, mode="create"))
         return
     with scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -190,9 +249,9 @@ def create_exclusive(url: str, content: bytes) -> None:
 
 def replace(url: str, content: bytes) -> None:
     """Write a small file at once and whole, in place of the one that may be there."""
-    filesystem, path = url_to_fs(url)
+    filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        filesystem.pipe_file(path, content)
+        persist("write", url, lambda: filesystem.pipe_file(path, content))
         return
     with scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -203,9 +262,9 @@ def replace(url: str, content: bytes) -> None:
 
 
 def _create_from_file(local_file: str, url: str) -> None:
-    filesystem, path = url_to_fs(url)
+    filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        filesystem.put_file(local_file, path, mode="create")
+        persist("upload", url, lambda: filesystem.put_file(local_file, path, mode="create"))
         return
     _sync(Path(local_file))
     try:
@@ -218,6 +277,29 @@ def _create_from_file(local_file: str, url: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         Path(local_file).rename(path)
     _sync(Path(path).parent)
+
+
+def _read_small(url: str) -> bytes:
+    filesystem, path = open_filesystem(url)
+    if isinstance(filesystem, LocalFileSystem):
+        _require_plain_file(Path(path))
+
+    def read() -> bytes:
+        size = filesystem.size(path)
+        if size is not None and size > MAX_SMALL_FILE:
+            raise ValueError(f"it has {size} bytes; a file of its kind has at most {MAX_SMALL_FILE}")
+        return bytes(filesystem.cat_file(path))
+
+    try:
+        return persist("read", url, read)
+    except ValueError as error:
+        raise OSError(f"cannot read {redact(url)}: {error}") from error
+
+
+def _require_plain_file(path: Path) -> None:
+    """Refuse what may block for ever when it is opened."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a plain file")
 
 
 def _scratch_folder(destination: str) -> Path:

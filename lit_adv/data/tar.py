@@ -2,15 +2,23 @@
 
 Python's ``tarfile`` and webdataset both take a cut-off archive for a short one. Here all headers are read first,
 and the two zero blocks that end an archive must be there, so a damaged shard is refused before any work is done.
+Limits keep a shard that was made to harm from exhausting the memory.
 """
 
 from __future__ import annotations
 
 import re
 import tarfile
+from itertools import islice
 from pathlib import PurePosixPath
 from tarfile import TarInfo
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
+
+from lit_adv.data.remote import redact
+
+MAX_MEMBERS = 200_000  # an indexed member takes about a kilobyte of memory
+MAX_MEMBER_BYTES = 256 * 2**20
+_MAX_HEADER_BYTES = 2**20  # extended headers hold long names; tarfile reads them whole
 
 _END = bytes(2 * tarfile.BLOCKSIZE)
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -29,7 +37,7 @@ class ShardError(Exception):
     """
 
     def __init__(self, shard: str, reason: str) -> None:
-        super().__init__(f"{shard}: {reason}")
+        super().__init__(f"{redact(shard)}: {reason}")
         self.reason = reason
 
 
@@ -45,7 +53,7 @@ class IndexedSample(NamedTuple):
     members: dict[str, TarInfo]
 
 
-def index_samples(file: BinaryIO, shard: str) -> list[IndexedSample]:
+def index_samples(file: BinaryIO, shard: str, *, may_be_empty: bool = False) -> list[IndexedSample]:
     """Find all samples of a shard, and make sure that it is whole.
 
     Samples are grouped as webdataset does it: consecutive files with the same key make one sample. A file whose
@@ -54,12 +62,14 @@ def index_samples(file: BinaryIO, shard: str) -> list[IndexedSample]:
     Args:
         file: The shard, open for seeking.
         shard: Its name for error messages.
+        may_be_empty: Whether a shard without samples is one.
 
     Returns:
-        The samples in the shard's order, at least one.
+        The samples in the shard's order.
 
     Raises:
-        ShardError: If the shard is cut off, compressed, not a tar archive, or holds what a shard must not hold.
+        ShardError: If the shard is cut off, compressed, not a tar archive, holds what a shard must not hold, or more
+            than :data:`MAX_MEMBERS` files, or one larger than :data:`MAX_MEMBER_BYTES`.
     """
     samples: list[IndexedSample] = []
     for member in _index_members(file, shard):
@@ -70,7 +80,7 @@ def index_samples(file: BinaryIO, shard: str) -> list[IndexedSample]:
         if not samples or samples[-1].key != key or extension in samples[-1].members:
             samples.append(IndexedSample(key, {}))
         samples[-1].members[extension] = member
-    if not samples:
+    if not samples and not may_be_empty:
         raise ShardError(shard, "it holds no samples")
     return samples
 
@@ -88,11 +98,15 @@ def _index_members(file: BinaryIO, shard: str) -> list[TarInfo]:
     """Return the regular files of an archive that is whole."""
     file.seek(0)
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            members = archive.getmembers()
+        with tarfile.open(fileobj=cast(BinaryIO, _HeaderReader(file)), mode="r:") as archive:
+            members = list(islice(archive, MAX_MEMBERS + 1))
             end = archive.offset
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive makes tarfile fail in any way
         raise ShardError(shard, _explain(file, error)) from error
+    if len(members) > MAX_MEMBERS:
+        raise ShardError(shard, f"it holds more than {MAX_MEMBERS} files; split it into several shards")
     file.seek(end)
     if file.read(len(_END)) != _END:
         raise ShardError(shard, f"it is cut off or damaged: no end of archive after {len(members)} files")
@@ -104,7 +118,25 @@ def _index_members(file: BinaryIO, shard: str) -> list[TarInfo]:
             raise ShardError(
                 shard, f"its member {member.name!r} is not a plain file; write it with tar --hard-dereference -h"
             )
+        if not 0 <= member.size <= MAX_MEMBER_BYTES:
+            raise ShardError(
+                shard, f"its file {member.name!r} claims {member.size} bytes; the limit is {MAX_MEMBER_BYTES}"
+            )
     return [member for member in members if member.isreg()]
+
+
+class _HeaderReader:
+    """The part of a file object that tarfile needs to read headers, without room for oversized ones."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return self._file.read(size)
 
 
 def _explain(file: BinaryIO, error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -15,6 +16,7 @@ from lit_adv.data.encode import ImageFormat
 from lit_adv.data.job import digest, register_job
 from lit_adv.data.manifest import Summary, finalize
 from lit_adv.data.output import ShardOutput
+from lit_adv.data.remote import redact
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class ShardWriter(BasePredictionWriter):
             "model": module.fingerprint,
             "data": _data_module(trainer).fingerprint,
             "output": self.fingerprint,
+            "budget": module.budget,
             "precision": str(trainer.precision),
             "device": trainer.strategy.root_device.type,
         }
@@ -135,12 +138,15 @@ class ShardWriter(BasePredictionWriter):
         if failed:
             raise GenerationFailedError(
                 f"{len(failed)} input shards could not be used; repair them and run again:\n  "
-                + "\n  ".join(f"{shard}: {reason}" for shard, reason in failed.items())
+                + "\n  ".join(f"{redact(shard)}: {reason}" for shard, reason in failed.items())
             )
         self.summary = finalize(self.path, _data_module(trainer).plan)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Discard what is unfinished."""
+        """Write what is queued, for it may make a shard whole, and discard what is unfinished."""
+        if self._output is not None:
+            with suppress(Exception):  # the first error counts
+                self._output.drain()
         self._discard()
 
     def _discard(self) -> None:

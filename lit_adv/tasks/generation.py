@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.data.remote import redact
 from lit_adv.models import Ensemble, Fusion, load_model, optimize, weights_sha256
 
 
@@ -102,7 +103,7 @@ class GenerationTask(LightningModule):
         scores = self._scores(clean)
         if (highest := int(torch.maximum(batch.labels, labels).max())) >= scores.shape[1]:
             raise ValueError(
-                f"{batch.shard} has label {highest}, but the surrogate tells {scores.shape[1]} classes apart: "
+                f"{redact(batch.shard)} has label {highest}, but the surrogate tells {scores.shape[1]} classes apart: "
                 f"set data.num_classes to {scores.shape[1]} to skip such samples, or choose another surrogate"
             )
         goal = self.attack.goal_labels(clean, labels, batch.keys)

@@ -104,6 +104,16 @@ def test_other_formats_are_not_decoded() -> None:
         decode_image({"png": png(Image.fromarray(RAMP), "TIFF")})
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_of_too_many_pixels_is_refused_by_its_header() -> None:
+    bomb = png(Image.new("1", (10_000, 9_000)))
+    assert len(bomb) < 100_000
+    with pytest.raises(SampleError, match="an image of 10000x9000 is larger than 89478485 pixels"):
+        decode_image({"png": bomb})
+    with pytest.raises(SampleError, match="an image of 8x8 is larger than 63 pixels"):
+        decode_image({"png": png(Image.new("L", (8, 8)))}, max_pixels=63)
+
+
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, helpers: ModuleType) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(SampleError, match="bomb"):

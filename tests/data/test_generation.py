@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 
 from lit_adv.data.generation import GenerationDataModule
 from lit_adv.data.shards import shard_name
+from lit_adv.data.sidecar import finished
 from lit_adv.data.writer import ShardWriter
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
@@ -43,6 +44,36 @@ def test_ranks_divide_what_is_missing_without_overlap(make_shard: Callable[..., 
         data.trainer = Rank(rank, 3, str(tmp_path / "out"), None if rank == 0 else missing)  # type: ignore[assignment]
         seen.append([shard_name(batch.shard) for batch in data.predict_dataloader()])
     assert seen == [["s0", "s4"], ["s2"], ["s3"]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_jobs_divide_the_shards_whenever_they_start(
+    count: int, make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    for number in range(4):
+        make_shard(f"in/s{number}.tar", 2, first=10 * number)
+    tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "alone"))
+    made: list[set[str]] = []
+    for index in reversed(range(count)):
+        before = finished(str(tmp_path / "out"))
+        writer = tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"), job=f"{index}/{count}")
+        made.append(finished(str(tmp_path / "out")) - before)
+        assert (writer.summary is None) == (len(finished(str(tmp_path / "out"))) < 4)
+    assert max(map(len, made)) - min(map(len, made)) <= 1
+    for name in ("s0.tar", "s1.tar", "s2.tar", "s3.tar", "manifest.json", "job.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_a_job_run_again_makes_nothing_twice(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    for _ in range(2):
+        tiny_job.generate(two_shards, str(tmp_path / "out"), job="1/2")
+    assert finished(str(tmp_path / "out")) == {"shard-000001"}
+
+
+@pytest.mark.parametrize("job", ["2/2", "-1/2", "0", "0/0", "a/b", "1/2/3"])
+def test_a_job_that_is_none_is_refused(job: str, two_shards: str) -> None:
+    with pytest.raises(ValueError, match=f"job must be INDEX/COUNT .* got '{job}'"):
+        GenerationDataModule(two_shards, job=job)
 
 
 def test_a_folder_of_images_is_packed_first(tmp_path: Path, tiny_job: ModuleType, helpers: ModuleType) -> None:

@@ -7,10 +7,11 @@ from types import ModuleType
 
 import pytest
 import webdataset as wds
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_adv.data.tar import ShardError, index_samples, read_sample
+from lit_adv.data.tar import MAX_MEMBER_BYTES, ShardError, index_samples, read_sample
+from tests.data.mutations import mutations
 
 FILES = {"a/x.jpg": b"1" * 700, "a/x.cls": b"3", "a/y.tar.JPG": b"2" * 512, "z.png": b"", "z.cls": b"9"}
 
@@ -105,6 +106,54 @@ def test_links_and_devices_are_refused(kind: bytes) -> None:
         tar.addfile(link)
     with pytest.raises(ShardError, match=r"'a\.jpg' is not a plain file"):
         index_samples(buffer, "s.tar")
+
+
+def test_a_file_that_claims_too_many_bytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path, info = tmp_path / "s.tar", tarfile.TarInfo("a.jpg")
+    info.size = MAX_MEMBER_BYTES + 1
+    with path.open("wb") as file:  # sparse: on disk it takes some kilobytes
+        file.write(info.tobuf())
+        file.truncate(512 + MAX_MEMBER_BYTES + 512 + 1024)
+    with path.open("rb") as shard, pytest.raises(ShardError, match=r"'a\.jpg' claims 268435457 bytes; the limit is"):
+        index_samples(shard, "s.tar")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
+@pytest.mark.parametrize("size", [2**20 + 512, 2**40, -512, -(2**40)])
+def test_an_oversized_header_is_refused_before_it_is_read(kind: bytes, size: int) -> None:
+    info = tarfile.TarInfo("a")
+    info.type, info.size = kind, max(size, 0)
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)  # type: ignore[attr-defined]
+    header[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(header))[0]  # type: ignore[attr-defined]
+    with pytest.raises(ShardError, match="cut off or"):
+        index_samples(BytesIO(bytes(header) + bytes(4096)), "s.tar")
+
+
+def test_endless_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_adv.data.tar.MAX_MEMBERS", 4)
+    with pytest.raises(ShardError, match="more than 4 files; split it into several shards"):
+        index_samples(BytesIO(WHOLE), "s.tar")
+    assert index_samples(BytesIO(archive({"a.jpg": b"", "a.cls": b"1"})), "s.tar")
+
+
+def test_a_chain_of_headers_does_not_exhaust_the_stack() -> None:
+    info = tarfile.TarInfo("a")
+    info.type = tarfile.GNUTYPE_LONGNAME
+    with pytest.raises(ShardError, match="cut off or"):
+        index_samples(BytesIO(info.tobuf(tarfile.GNU_FORMAT) * 50_000 + bytes(4096)), "s.tar")
+
+
+@settings(max_examples=150, deadline=None)
+@given(mutations(WHOLE))
+def test_a_mutated_shard_is_read_or_refused_never_anything_else(content: bytes) -> None:
+    file = BytesIO(content)
+    try:
+        samples = index_samples(file, "s.tar")
+    except ShardError:
+        return
+    for sample in samples:
+        assert sum(map(len, read_sample(file, sample).values())) <= len(content)
 
 
 def test_folders_are_no_samples() -> None:
