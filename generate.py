@@ -3,7 +3,7 @@
 
 from lightning.pytorch.cli import ArgsType
 
-from lit_adv.cli import GenerationCLI, leave_process_group
+from lit_adv.cli import GenerationCLI, leave_process_group, plain_errors
 from lit_adv.tracking import print_summary
 
 
@@ -22,4 +22,5 @@ def main(args: ArgsType = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

@@ -3,7 +3,7 @@
 
 from lightning.pytorch.cli import ArgsType
 
-from lit_adv.cli import EvaluationCLI, leave_process_group
+from lit_adv.cli import EvaluationCLI, leave_process_group, plain_errors
 
 
 def main(args: ArgsType = None) -> None:
@@ -17,4 +17,5 @@ def main(args: ArgsType = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with plain_errors():
+        main()

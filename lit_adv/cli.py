@@ -2,7 +2,10 @@
 
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.data import storage
+from lit_adv.data.attacked import DamagedShardsError
 from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.data.generation import GenerationDataModule
+from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.remote import redact
-from lit_adv.data.writer import ShardWriter
+from lit_adv.data.writer import GenerationFailedError, ShardWriter
 from lit_adv.models import input_record
 from lit_adv.preemption import StopOnSignal
 from lit_adv.tasks import EvaluationTask, GenerationTask
@@ -143,7 +148,7 @@ class GenerationCLI(ShardCLI):
             largest = max(records)
             data.image_size = largest.size
             if data.resize is None:
-                data.resize = round(largest.size / largest.crop_ratio)
+                data.resize = int(largest.size / largest.crop_ratio)
 
 
 class EvaluationCLI(ShardCLI):
@@ -178,6 +183,17 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in record.getMessage()
     )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the process with the message alone where the user can mend what is wrong; a traceback would bury it."""
+    try:
+        yield
+    except (ConfigMismatchError, GenerationFailedError, DamagedShardsError, OSError, ValueError) as error:
+        if "LIT_ADV_TRACEBACK" in os.environ:
+            raise
+        sys.exit(f"error: {error}\n(set LIT_ADV_TRACEBACK=1 to see where)")
 
 
 def leave_process_group() -> None:

@@ -1,7 +1,9 @@
 """What a run shows while it works: a progress bar, metrics, example images, and the finished shards as an artifact."""
 
 import io
+import logging
 import os
+import re
 import sys
 import time
 from netrc import NetrcParseError, netrc
@@ -21,6 +23,7 @@ from PIL import Image
 from lit_adv.data import storage
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.evaluation import PairBatch
+from lit_adv.data.manifest import MANIFEST_FILE
 from lit_adv.data.remote import redact
 from lit_adv.data.storage import local_path
 from lit_adv.data.writer import ShardWriter
@@ -34,15 +37,16 @@ class OfflineWandbLogger(WandbLogger):
     Args:
         project: The W&B project.
         save_dir: Folder of the local files; ``wandb sync`` uploads an offline run from there.
-        offline: Whether to log offline; None decides by whether there is an API key. ``WANDB_MODE`` wins over both.
+        offline: Whether to log offline; None decides by whether there is an API key.
         **kwargs: See :class:`lightning.pytorch.loggers.WandbLogger`.
     """
 
     def __init__(
         self, project: str = "lit_adv", save_dir: str = "logs", offline: bool | None = None, **kwargs: Any
     ) -> None:
+        mode = os.environ.get("WANDB_MODE", "online")
         if offline is None:
-            offline = "WANDB_MODE" not in os.environ and not _has_api_key()
+            offline = mode != "disabled" and not _has_api_key()
         if offline:
             # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
             os.environ["WANDB_MODE"] = "offline"
@@ -51,7 +55,17 @@ class OfflineWandbLogger(WandbLogger):
 
     @property
     def experiment(self) -> Any:
-        """The W&B run. W&B takes down the command line when a run starts; it gets one without credentials in URLs."""
+        """The W&B run; an offline one if the server cannot be reached, since tracking must not end the work."""
+        try:
+            return self._start_run()
+        except (wandb.errors.CommError, wandb.errors.UsageError) as error:
+            logging.getLogger(__name__).warning("W&B is out of reach (%s); logging offline", error)
+            os.environ["WANDB_MODE"] = "offline"
+            self._offline = True
+            return self._start_run()
+
+    def _start_run(self) -> Any:
+        # W&B takes down the command line when a run starts; it gets one without credentials in URLs.
         arguments = sys.argv
         sys.argv = [redact(argument) for argument in arguments]
         try:
@@ -107,21 +121,17 @@ class GenerationProgress(TQDMProgressBar):
 class GenerationTracker(Callback):
     """Logs what a generation run does to the Trainer's loggers.
 
-    After each batch: images done, share that fooled the surrogate, images a second, mean L-infinity (grey levels)
-    and L2 (pixels in [0, 1]) of the perturbations. Once: a picture of example images. At the end: the totals over
-    all shards, and to W&B the manifest as a data set artifact, by reference.
+    After each batch, of this process's images: how many are done, share that fooled the surrogate, images a second,
+    mean L-infinity (grey levels) and L2 (pixels in [0, 1]) of the perturbations. Once: a picture of example images.
+    At the end: the totals over all shards, and to W&B the manifest as a data set artifact, by reference.
 
     Args:
         examples: How many images the picture shows.
-
-    Attributes:
-        images_per_second: This process's speed up to its latest batch; 0 before the first.
     """
 
     def __init__(self, examples: int = 6) -> None:
         super().__init__()
         self.examples = examples
-        self.images_per_second = 0.0
         self._images = 0
         self._sums = dict.fromkeys(("fooled_share", "linf_mean", "l2_mean"), 0.0)
         self._started = 0.0
@@ -151,8 +161,7 @@ class GenerationTracker(Callback):
         self._sums["linf_mean"] += change.abs().amax(1).sum().item()
         self._sums["l2_mean"] += torch.linalg.vector_norm(change, dim=1).sum().item() / 255
         metrics = {name: total / self._images for name, total in self._sums.items()}
-        self.images_per_second = self._images / (time.perf_counter() - self._started)
-        metrics["images_per_second"] = self.images_per_second
+        metrics["images_per_second"] = self._images / (time.perf_counter() - self._started)
         for logger in trainer.loggers:
             logger.log_metrics({"images": self._images, **metrics}, step=self._images)
 
@@ -266,12 +275,12 @@ class EvaluationReport(Callback):
 
 def _has_api_key() -> bool:
     """Tell whether W&B would find an API key, in the environment or in the netrc file, without asking for one."""
-    if "WANDB_API_KEY" in os.environ:
+    if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlsplit(wandb.Settings().base_url).hostname
     try:
         return host is not None and netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (FileNotFoundError, NetrcParseError):
+    except (OSError, NetrcParseError):
         return False
 
 
@@ -284,9 +293,8 @@ def print_summary(trainer: Trainer) -> None:
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
-    [tracker] = [callback for callback in trainer.callbacks if isinstance(callback, GenerationTracker)]  # type: ignore[attr-defined]
-    if tracker.images_per_second:
-        print(f"speed     {tracker.images_per_second * trainer.world_size:.2f} images/s")
+    if writer.images_per_second:
+        print(f"speed     {writer.images_per_second:.2f} images/s")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
     print(f"shards    {local_path(writer.path) or redact(writer.path)}")
 
@@ -309,12 +317,14 @@ def find_report(trainer: Trainer) -> EvaluationReport:
 
 
 def _manifest_artifact(folder: str) -> wandb.Artifact:
-    """Describe the shards by a reference to their manifest; the shards stay where they are."""
-    local = local_path(folder)
-    name = folder.rstrip("/").rsplit("/", 1)[-1]
+    """Describe the shards by their manifest: a reference to it, or a copy if it is remote. The shards stay put."""
+    name = re.sub(r"[^\w.-]", "-", folder.rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
     artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": redact(folder)})
-    manifest = f"{folder.rstrip('/')}/manifest.json" if local is None else (local / "manifest.json").as_uri()
-    artifact.add_reference(manifest, checksum=local is not None)
+    if local := local_path(folder):
+        artifact.add_reference((local / MANIFEST_FILE).as_uri())
+    else:
+        with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
+            file.write(storage.read_bytes([storage.join(folder, MANIFEST_FILE)])[0])
     return artifact
 
 

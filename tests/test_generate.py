@@ -236,6 +236,21 @@ def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
     assert "18 adversarial" in done.stdout
 
 
+def test_a_damaged_shard_of_any_process_fails_the_whole_run_by_name(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"tiny-{number}.tar").write_bytes(tar_bytes(sample_files(3)))
+    (tmp_path / "tiny-1.tar").write_bytes(tar_bytes(sample_files(3))[:2000])  # the second process's
+    done = run_script(
+        "--model.surrogate=import:tests.models_of_tests:linear",
+        f"--data.shards={tmp_path}/tiny-{{0..2}}.tar",
+        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0",
+        f"--output.path={tmp_path}/out", "--trainer.devices=2", "--trainer.strategy=ddp",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "tiny-1.tar: it is cut off" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == ["tiny-0.tar", "tiny-2.tar"]
+
+
 def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
@@ -318,7 +333,7 @@ def test_damaged_shards_are_named_and_all_others_are_made(tmp_path: Path) -> Non
     (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.tar").write_bytes(b"")
     said = bad_run(tmp_path, data__shards=tmp_path / "*.tar")
-    assert "2 input shards could not be used" in said
+    assert "2 shards could not be made" in said
     assert "cut.tar: it is cut off" in said
     assert "empty.tar: it is empty (0 bytes)" in said
     assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["good.tar"]

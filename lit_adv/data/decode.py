@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
@@ -129,6 +129,8 @@ def decode_image(files: Mapping[str, bytes], max_pixels: int = MAX_PIXELS) -> Im
             return _to_rgb(image)
     except (MemoryError, SampleError):
         raise
+    except UnidentifiedImageError as error:
+        raise SampleError(f"cannot decode its {extension}: it is not a JPEG, PNG or WebP image") from error
     except Exception as error:  # a damaged file makes a decoder fail in any way
         raise SampleError(f"cannot decode its {extension}: {error}") from error
 

@@ -33,6 +33,9 @@ class ShardOutput:
         clean_images: Whether to store the clean images, too.
         encode_threads: Threads that encode images.
         queue_batches: Batches that may wait to be written.
+
+    Attributes:
+        images: How many images were written; complete after :meth:`drain`.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ShardOutput:
         self._waiting: deque[Future[None]] = deque()
         self._open: dict[str, ShardFile] = {}
         self._failed: dict[str, str] = {}
+        self.images = 0
 
     def put(self, batch: AdversarialBatch) -> None:
         """Hand over a batch; wait only if too many wait already.
@@ -87,7 +91,7 @@ class ShardOutput:
 
     @property
     def failed(self) -> dict[str, str]:
-        """The input shards that could not be used, and why; complete after :meth:`drain`."""
+        """The input shards whose output could not be made, and why; complete after :meth:`drain`."""
         return self._failed
 
     @property
@@ -110,9 +114,13 @@ class ShardOutput:
         for sample, pixels, files in zip(samples, batch.images, self._encode(batch), strict=True):
             shard.add(sample, pixels, files)
         shard.note(source.skipped, batch.seconds)
+        self.images += len(samples)
         if source.last:
             del self._open[source.shard]
-            shard.commit(self._fingerprint)
+            try:
+                shard.commit(self._fingerprint)
+            except FileExistsError as error:  # other bytes are there already; no reason to hold up the other shards
+                self._failed[source.shard] = str(error)
 
     def _check_budget(self, shard: str, samples: list[AdversarialSample]) -> None:
         for sample in samples:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -16,13 +17,23 @@ from lit_adv.data.encode import ImageFormat
 from lit_adv.data.job import digest, register_job
 from lit_adv.data.manifest import Summary, finalize
 from lit_adv.data.output import ShardOutput
+from lit_adv.data.peers import Peers
 from lit_adv.data.remote import redact
 
 logger = logging.getLogger(__name__)
 
 
 class GenerationFailedError(RuntimeError):
-    """Some input shards could not be used; all others are done."""
+    """Some shards could not be made; all others are done."""
+
+
+class _Outcome(NamedTuple):
+    """What one process has to say at the end of a run."""
+
+    failed: dict[str, str]
+    error: str | None
+    images: int
+    seconds: float
 
 
 class ShardWriter(BasePredictionWriter):
@@ -44,6 +55,7 @@ class ShardWriter(BasePredictionWriter):
 
     Attributes:
         summary: Totals over all shards; None until none is missing.
+        images_per_second: Speed of all processes together, from the start of the run to the last image on disk.
 
     Raises:
         ValueError: If there is not at least one thread and one batch.
@@ -68,6 +80,7 @@ class ShardWriter(BasePredictionWriter):
         self.encode_threads = encode_threads
         self.queue_batches = queue_batches
         self.summary: Summary | None = None
+        self.images_per_second = 0.0
         self._output: ShardOutput | None = None
 
     @property
@@ -107,6 +120,11 @@ class ShardWriter(BasePredictionWriter):
             queue_batches=self.queue_batches,
         )
 
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Meet the other processes and start the clock."""
+        self._peers = Peers()
+        self._started = time.perf_counter()
+
     def write_on_batch_end(
         self,
         trainer: Trainer,
@@ -125,21 +143,24 @@ class ShardWriter(BasePredictionWriter):
         """Wait until all is written, and complete the output if nothing is missing any more.
 
         Raises:
-            GenerationFailedError: If input shards could not be used; all others are done by then.
+            GenerationFailedError: In every process, if shards could not be made in any; all others are done by then.
         """
         if self._output is None:
             return
-        self._output.drain()
+        error = _drain(self._output)
         for progress in self._output.unfinished:
             logger.warning("the run ended within %s; run again to make this shard", progress)
-        failed = self._output.failed
+        seconds = time.perf_counter() - self._started
+        said = None if error is None else f"{type(error).__name__}: {error}"
+        outcomes = self._peers.gather(_Outcome(self._output.failed, said, self._output.images, seconds))
         self._discard()
-        trainer.strategy.barrier("all shards are written")
+        if error is not None:
+            raise error
+        self.images_per_second = sum(o.images for o in outcomes) / max(o.seconds for o in outcomes)
+        failed = [f"{redact(shard)}: {why}" for outcome in outcomes for shard, why in outcome.failed.items()]
+        failed += [outcome.error for outcome in outcomes if outcome.error is not None]
         if failed:
-            raise GenerationFailedError(
-                f"{len(failed)} input shards could not be used; repair them and run again:\n  "
-                + "\n  ".join(f"{redact(shard)}: {reason}" for shard, reason in failed.items())
-            )
+            raise GenerationFailedError(f"{len(failed)} shards could not be made:\n  " + "\n  ".join(failed))
         self.summary = finalize(self.path, _data_module(trainer).plan)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -153,6 +174,15 @@ class ShardWriter(BasePredictionWriter):
         if self._output is not None:
             self._output.close()
             self._output = None
+
+
+def _drain(output: ShardOutput) -> Exception | None:
+    """Wait until all is written; return what went wrong, for the other processes must hear of it first."""
+    try:
+        output.drain()
+    except Exception as error:
+        return error
+    return None
 
 
 def _data_module(trainer: Trainer) -> Any:

@@ -60,6 +60,10 @@ class GenerationTask(LightningModule):
         if self.attack.eps is not None:  # a budget that is another library's default counts as given
             settings.setdefault("eps", self.attack.eps)
 
+    def on_predict_start(self) -> None:
+        """Choose convolutions that repeat their results bit for bit on a GPU."""
+        torch.backends.cudnn.deterministic = True
+
     @property
     def budget(self) -> int | None:
         """How many grey levels a stored pixel may move; None for an attack without an L-infinity budget."""

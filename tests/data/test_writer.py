@@ -173,7 +173,7 @@ def test_a_damaged_shard_fails_after_all_others_are_done(
     (tmp_path / "in/empty.tar").write_bytes(b"")
     with pytest.raises(GenerationFailedError) as error:
         tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"), num_workers=workers)
-    assert "2 input shards could not be used" in str(error.value)
+    assert "2 shards could not be made" in str(error.value)
     assert f"{cut}: it is cut off" in str(error.value)
     assert "empty.tar: it is empty (0 bytes)" in str(error.value)
     assert finished(str(tmp_path / "out")) == {"a", "z"}
@@ -201,6 +201,17 @@ def test_the_output_may_be_remote(two_shards: str, tmp_path: Path, tiny_job: Mod
     for name, content in contents(tmp_path / "local").items():
         assert memory.cat_file(f"/remote-out/{name}") == content
     assert finished(url) == {"shard-000000", "shard-000001"}
+
+
+def test_other_bytes_without_a_sidecar_hold_up_their_shard_alone(
+    two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/shard-000000.tar").write_bytes(b"left over")
+    with pytest.raises(GenerationFailedError, match=r"shard-000000\.tar exists with other bytes .* delete it"):
+        tiny_job.generate(two_shards, str(tmp_path / "out"))
+    assert (tmp_path / "out/shard-000001.json").exists()
+    assert (tmp_path / "out/shard-000000.tar").read_bytes() == b"left over"
 
 
 @pytest.mark.parametrize("place", ["taken", "/proc/none"])
