@@ -60,8 +60,8 @@ class OfflineWandbLogger(WandbLogger):
             return self._start_run()
         except (wandb.errors.CommError, wandb.errors.UsageError) as error:
             logging.getLogger(__name__).warning("W&B is out of reach (%s); logging offline", error)
-            os.environ["WANDB_MODE"] = "offline"
             self._offline = True
+            self._wandb_init["mode"] = "offline"  # W&B has read its environment variables already
             return self._start_run()
 
     def _start_run(self) -> Any:
