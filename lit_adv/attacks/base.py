@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from lit_adv.attacks.objective import LabelSource, Target, select_labels
 
 
 class Attack(Protocol):
@@ -36,6 +38,52 @@ class Attack(Protocol):
     def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
         ...
+
+
+class GoalSettings(Protocol):
+    """The settings that decide which class an attack pushes away from or towards."""
+
+    @property
+    def label_source(self) -> LabelSource:
+        """The true label, or the surrogate's prediction for the clean image."""
+        ...
+
+    @property
+    def target(self) -> Target | None:
+        """How a targeted attack chooses its class; None for an untargeted attack."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of random targets."""
+        ...
+
+
+class SurrogateAttack(nn.Module):
+    """What this package's own attacks share: a surrogate, and a class to push away from or towards.
+
+    Args:
+        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits.
+        settings: What the attack is made of.
+    """
+
+    def __init__(self, model: nn.Module, settings: GoalSettings) -> None:
+        super().__init__()
+        self.model = model
+        self._goal = settings
+        self.targeted = settings.target is not None
+
+    def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+        """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
+        return select_labels(
+            self.model,
+            images,
+            labels,
+            default_keys(images, keys),
+            source=self._goal.label_source,
+            target=self._goal.target,
+            seed=self._goal.seed,
+        )
 
 
 def default_keys(images: Tensor, keys: Sequence[str] | None) -> Sequence[str]:

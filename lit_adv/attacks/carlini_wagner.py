@@ -14,9 +14,9 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from lit_adv.attacks.base import default_keys, require_gradients
+from lit_adv.attacks.base import SurrogateAttack, require_gradients
 from lit_adv.attacks.checks import check_range, check_types
-from lit_adv.attacks.objective import LabelSource, Target, select_labels
+from lit_adv.attacks.objective import LabelSource, Target
 
 #: Keeps arctanh finite at black and white pixels.
 _TANH_MARGIN = 1 - 1e-6
@@ -47,7 +47,7 @@ class CarliniWagnerSettings:
     seed: int = 0
 
 
-class CarliniWagnerAttack(nn.Module):
+class CarliniWagnerAttack(SurrogateAttack):
     """C&W in the L2 norm. It has no L-infinity budget.
 
     Args:
@@ -61,12 +61,10 @@ class CarliniWagnerAttack(nn.Module):
     eps = None
 
     def __init__(self, model: nn.Module, settings: CarliniWagnerSettings) -> None:
-        super().__init__()
+        super().__init__(model, settings)
         check_types(settings)
         check_range(settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
-        self.model = model
         self.settings = settings
-        self.targeted = settings.target is not None
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
@@ -96,18 +94,6 @@ class CarliniWagnerAttack(nn.Module):
             # Ten times more until a constant succeeds, then halve the interval.
             constant = torch.where(upper.isinf(), lower * 10, (lower + upper) / 2)
         return best
-
-    def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
-        """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
-        return select_labels(
-            self.model,
-            images,
-            labels,
-            default_keys(images, keys),
-            source=self.settings.label_source,
-            target=self.settings.target,
-            seed=self.settings.seed,
-        )
 
     @torch.enable_grad()  # type: ignore[untyped-decorator,unused-ignore]
     def _minimize(self, images: Tensor, goal: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lit_adv.attacks.base import default_keys, require_gradients
+from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
 from lit_adv.attacks.checks import check_range, check_types
 from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
-from lit_adv.attacks.objective import LabelSource, Target, cross_entropy, select_labels
+from lit_adv.attacks.objective import LabelSource, Target, cross_entropy
 from lit_adv.attacks.scale import ZERO, ScaleSpace, scale_copy
 from lit_adv.randomness import keyed_uniform
 
@@ -65,7 +65,7 @@ class GradientSignSettings:
     seed: int = 0
 
 
-class GradientSignAttack(nn.Module):
+class GradientSignAttack(SurrogateAttack):
     """Any attack of the gradient-sign family on one surrogate.
 
     Args:
@@ -78,14 +78,12 @@ class GradientSignAttack(nn.Module):
     """
 
     def __init__(self, model: nn.Module, settings: GradientSignSettings) -> None:
-        super().__init__()
+        super().__init__(model, settings)
         check_types(settings)
         check_range(settings, steps=(1, inf), scale_copies=(1, inf), momentum=(0, inf), diversity_probability=(0, 1))
-        self.model = model
         self.settings = settings
         self.eps = parse_eps(settings.eps)
         self.step_size = self.eps / settings.steps if settings.step_size is None else parse_eps(settings.step_size)
-        self.targeted = settings.target is not None
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
@@ -118,18 +116,6 @@ class GradientSignAttack(nn.Module):
             g = settings.momentum * g + normalize(gradient, settings.gradient_norm)  # step 11, eq. 7
             x = project(x + self.step_size * g.sign(), images, self.eps)  # step 12, eq. 8
         return x
-
-    def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
-        """Return the classes, int64 [B], that the attack drives away from or, if targeted, towards."""
-        return select_labels(
-            self.model,
-            images,
-            labels,
-            default_keys(images, keys),
-            source=self.settings.label_source,
-            target=self.settings.target,
-            seed=self.settings.seed,
-        )
 
     def _gradient(self, x_nes: Tensor, labels: Tensor, views: Sequence[tuple[Axis, Axis] | None]) -> Tensor:
         """Average the gradient over the scale copies, each seen through its own diverse input."""
