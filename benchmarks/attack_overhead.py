@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack, describe_attack
-from lit_adv.models import Classifier, load_model, optimize
+from lit_adv.models import Classifier, keep_freed_memory, load_model, optimize
 
 
 def bare_passes(model: nn.Module, images: Tensor, labels: Tensor, count: int) -> None:
@@ -60,6 +60,7 @@ def main() -> None:
     # With one thread the process's own time ignores whatever else the machine does.
     clock = time.process_time if arguments.threads == 1 else time.perf_counter
 
+    keep_freed_memory()  # as generate.py does
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = optimize(load(arguments.model), compile=arguments.compile).to(device)
     images = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)

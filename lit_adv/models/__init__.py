@@ -2,7 +2,7 @@
 
 from lit_adv.models.classifier import Classifier
 from lit_adv.models.ensemble import Ensemble, Fusion
-from lit_adv.models.optimize import optimize, weights_sha256
+from lit_adv.models.optimize import keep_freed_memory, optimize, weights_sha256
 from lit_adv.models.sources import InputRecord, input_record, load_model
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Fusion",
     "InputRecord",
     "input_record",
+    "keep_freed_memory",
     "load_model",
     "optimize",
     "weights_sha256",

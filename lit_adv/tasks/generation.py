@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.remote import redact
-from lit_adv.models import Ensemble, Fusion, load_model, optimize, weights_sha256
+from lit_adv.models import Ensemble, Fusion, keep_freed_memory, load_model, optimize, weights_sha256
 
 
 class GenerationTask(LightningModule):
@@ -61,8 +61,9 @@ class GenerationTask(LightningModule):
             settings.setdefault("eps", self.attack.eps)
 
     def on_predict_start(self) -> None:
-        """Choose convolutions that repeat their results bit for bit on a GPU."""
+        """Choose convolutions that repeat their results bit for bit on a GPU, and spare a CPU its page faults."""
         torch.backends.cudnn.deterministic = True
+        keep_freed_memory()
 
     @property
     def budget(self) -> int | None:

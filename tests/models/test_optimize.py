@@ -1,5 +1,6 @@
 """Optimization changes the speed and nothing else."""
 
+import platform
 import shutil
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
-from lit_adv.models import Classifier, optimize, weights_sha256
+from lit_adv.models import Classifier, keep_freed_memory, optimize, weights_sha256
 from lit_adv.models.optimize import fold_batch_norms
 from tests.models_of_tests import linear
 
@@ -154,3 +155,8 @@ def test_the_digest_tells_weights_apart_and_nothing_else() -> None:
     with torch.no_grad():
         model[0].weight[0, 0, 0, 0] += 1e-6
     assert weights_sha256(model) != digest
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_glibc_keeps_freed_memory_when_told() -> None:
+    assert keep_freed_memory()
