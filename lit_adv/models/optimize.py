@@ -12,7 +12,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lit_adv.models.classifier import Classifier
 
-
 #: Of glibc's malloc.h: M_MMAP_THRESHOLD at its largest, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
 _MALLOC_SETTINGS = ((-3, 32 * 2**20), (-1, 2**31 - 1), (-2, 256 * 2**20))
 
