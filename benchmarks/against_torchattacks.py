@@ -1,6 +1,6 @@
 """SI-NI-FGSM here and in torchattacks, on the same model, batch and precision, in turn.
 
-python benchmarks/against_torchattacks.py --model wheel:efficientnet_lite0 --precision float32
+python -m benchmarks.against_torchattacks --model wheel:efficientnet_lite0 --precision float32
 """
 
 import argparse

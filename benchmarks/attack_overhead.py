@@ -1,6 +1,6 @@
 """How much SI-NI-TI-DIM costs beyond its forward and backward passes.
 
-    python benchmarks/attack_overhead.py --model wheel:efficientnet_lite0 --precision bf16
+    python -m benchmarks.attack_overhead --model wheel:efficientnet_lite0 --precision bf16
 
 Times the attack and T * m bare passes of the same classifier on the same batch in turn, and prints the ratio of
 each pair. ``--attack`` and ``--steps`` choose another attack; ``random:NAME`` is a timm model with random weights.

@@ -1,6 +1,6 @@
 """How much of generate.py's time the attack has to itself.
 
-    python benchmarks/end_to_end.py --config configs/generate/si_ni_ti_dim.yaml --trainer.logger false \
+    python -m benchmarks.end_to_end --config configs/generate/si_ni_ti_dim.yaml --trainer.logger false \
         --data.shards 'imagenet-sample-{000000..000003}.tar' --output.path /tmp/end_to_end
 
 Takes generate.py's arguments, runs it once, and times the attack's calls inside. The ratio of the two speeds is what

@@ -1,6 +1,6 @@
 """How fast one target is evaluated, against the bare model's forward passes on the same batches.
 
-    python benchmarks/evaluation_speed.py SHARDS --target wheel:efficientnet_lite1 --num_workers 1
+    python -m benchmarks.evaluation_speed SHARDS --target wheel:efficientnet_lite1 --num_workers 1
 
 SHARDS is a finished folder of adversarial shards. Three things are timed in turn: the whole evaluation, reading and
 decoding included; the test step on batches in memory; and the bare model on these batches, adversarial and clean.
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--target", default="wheel:efficientnet_lite1")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--num_workers", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--precision", choices=["bf16-mixed", "32-true"], default="bf16-mixed")
     arguments = parser.parse_args()
 

@@ -10,7 +10,7 @@ from lit_adv.attacks import grey_levels, parse_eps
 from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.metrics import TransferMetric
-from lit_adv.models import optimize
+from lit_adv.models import keep_freed_memory, optimize
 from lit_adv.paper import paper_success
 from lit_adv.report import Cell
 from lit_adv.tasks.targets import TargetSpec, check_target, load_targets
@@ -32,6 +32,7 @@ class EvaluationTask(LightningModule):
 
     def __init__(self, targets: list[TargetSpec]) -> None:
         super().__init__()
+        keep_freed_memory()
         self.targets = load_targets(targets)
         # Registered so that they move to the device.
         self.networks = nn.ModuleList(optimize(target.module) for target in self.targets)
