@@ -16,31 +16,11 @@ from lit_adv.data.decode import Decoder
 from lit_adv.data.reader import batch_shards
 from lit_adv.data.verify import verify
 from tests.data.conftest import sample_files, tar_bytes
+from tests.data.mutations import mutate
 from tests.data.tiny_job import SIZE, generate
 
 SLOWEST_ALLOWED = 10.0  # seconds for one mutation
 DECODER = Decoder(SIZE, SIZE, num_classes=10)
-
-
-def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Flip, insert, remove, repeat or cut a few bytes."""
-    mutated = bytearray(content)
-    for _ in range(rng.randint(1, 4)):
-        at, length = rng.randint(0, len(mutated)), rng.choice([1, 2, 8, 512, 4096])
-        kind = rng.choice(["flip", "digit", "insert", "remove", "repeat", "cut"])
-        if kind == "flip" and at < len(mutated):
-            mutated[at] ^= rng.randint(1, 255)
-        elif kind == "digit":
-            mutated[at : at + 1] = rng.choice([b"9", b"-", b"e", b"0", b"null", b"[", b"{", b'"'])
-        elif kind == "insert":
-            mutated[at:at] = rng.randbytes(rng.randint(1, 16))
-        elif kind == "remove":
-            del mutated[at : at + length]
-        elif kind == "repeat":
-            mutated[at:at] = mutated[at : at + length]
-        elif kind == "cut":
-            del mutated[at:]
-    return bytes(mutated)
 
 
 def main() -> None:

@@ -90,7 +90,8 @@ class ComDefend(Purifier):
         code: Tensor = self.encoder(_to_patches(image.flip(0) if swap else image) - 0.5)
         # sigmoid(code - noise) > 0.5 in the authors' terms.
         bits = (code - _to_patches(noise) > 0).to(code.dtype)
-        patches: Tensor = self.decoder(bits).sigmoid()
+        # In float32, since reduced precision cannot tell 255 levels apart.
+        patches: Tensor = self.decoder(bits).float().sigmoid()
         rebuilt = _from_patches((patches * 255).floor(), image.shape).div(255)
         return rebuilt.flip(0) if swap else rebuilt
 
