@@ -1,6 +1,7 @@
 """The one shape every model has here: [0, 1] images in, logits over the data set's classes out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,8 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
+        self.mean = tuple(mean)
+        self.std = tuple(std)
         self.input_size = input_size
         self.crop_ratio = crop_ratio
         self.class_offset = class_offset
@@ -50,6 +53,12 @@ class Classifier(nn.Module):
         # (x - mean) / std as one fused multiply-add: this runs T * m times an image.
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) * scale, persistent=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments, all but the network, that make an equal classifier."""
+        names = ("mean", "std", "input_size", "crop_ratio", "class_offset", "resize", "bgr")
+        return {name: getattr(self, name) for name in names}
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify images.
