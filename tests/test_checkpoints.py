@@ -50,5 +50,3 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
     with pytest.raises(ValueError, match="neither a safetensors file nor a torch file of plain tensors"):
         read_checkpoint(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
-
-
