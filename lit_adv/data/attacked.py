@@ -79,6 +79,29 @@ def open_attacked(path: str) -> AttackedFolder:
     return AttackedFolder(path, manifest["config"], shards)
 
 
+def open_paired(paths: Mapping[str, str]) -> dict[str, AttackedFolder]:
+    """Read the manifests of folders in which every adversarial image has its clean image beside it.
+
+    Args:
+        paths: URLs of the folders by a name of the user's choice.
+
+    Returns:
+        The folders' contents by the same names.
+
+    Raises:
+        FileNotFoundError: If there is no manifest in one of them.
+        ValueError: If shards were made without their clean images.
+    """
+    folders = {name: open_attacked(path) for name, path in paths.items()}
+    for name, folder in folders.items():
+        if not folder.config["output"]["clean_images"]:
+            raise ValueError(
+                f"the shards of {name!r} in {folder.path} hold no clean images beside the adversarial ones; generate "
+                "them again into another folder with --output.clean_images true"
+            )
+    return folders
+
+
 def check_shards(folder: AttackedFolder, checksums: bool = False) -> None:
     """Make sure that a folder's shards are those of its manifest.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -17,7 +18,25 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageBatch:
+class TensorBatch:
+    """What Lightning and the data loader need to move a batch whole, whatever tensors it holds."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the batch with its tensors on ``device``."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class ImageBatch(TensorBatch):
     """Images of one shard, decoded and cropped. A batch never crosses a shard's border.
 
     Attributes:
@@ -44,24 +63,6 @@ class ImageBatch:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> ImageBatch:
-        """Return the batch with its tensors on ``device``."""
-        return replace(
-            self,
-            images=self.images.to(device, non_blocking=non_blocking),
-            labels=self.labels.to(device, non_blocking=non_blocking),
-            targets=None if self.targets is None else self.targets.to(device, non_blocking=non_blocking),
-        )
-
-    def pin_memory(self) -> ImageBatch:
-        """Return the batch in page-locked memory, from which a GPU copies faster."""
-        return replace(
-            self,
-            images=self.images.pin_memory(),
-            labels=self.labels.pin_memory(),
-            targets=None if self.targets is None else self.targets.pin_memory(),
-        )
 
 
 @dataclass(frozen=True)

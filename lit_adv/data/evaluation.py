@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from typing import Any, NamedTuple
@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked
+from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked, open_paired
+from lit_adv.data.batch import TensorBatch
 from lit_adv.data.decode import decode_image
 from lit_adv.data.reader import split_by_worker
 from lit_adv.data.storage import join, staged
@@ -29,7 +30,7 @@ _EXTENSIONS = (".cls", ".json", ".webp", ".png")
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class PairBatch(TensorBatch):
     """Images before and after an attack. A batch never crosses a shard's border.
 
     Attributes:
@@ -56,19 +57,6 @@ class PairBatch:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> PairBatch:
-        """Return the batch with its tensors on ``device``."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> PairBatch:
-        """Return the batch in page-locked memory, from which a GPU copies faster."""
-        return self._map(Tensor.pin_memory)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> PairBatch:
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed: dict[str, Any] = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **changed)
 
 
 class EvaluationDataModule(LightningDataModule):
@@ -125,27 +113,41 @@ class EvaluationDataModule(LightningDataModule):
             FileNotFoundError: If a folder has no manifest.
             ValueError: If shards were made without their clean images.
         """
-        self.attacks = {name: open_attacked(path) for name, path in self.folders.items()}
-        for name, folder in self.attacks.items():
-            if not folder.config["output"]["clean_images"]:
-                raise ValueError(
-                    f"the shards of {name!r} in {folder.path} hold no clean images, without which there is no clean "
-                    "accuracy; generate them again into another folder with --output.clean_images true"
-                )
+        self.attacks = open_paired(self.folders)
 
     def test_dataloader(self) -> DataLoader[PairBatch]:
         """Return the batches of this process's shards."""
         trainer: Any = self.trainer
-        names = sorted({name for folder in self.attacks.values() for name in folder.shards})
-        assigned = names[trainer.global_rank :: trainer.world_size]
+        assigned = assign_shards(self.attacks, trainer)
         samples = [folder.shards[n].samples for folder in self.attacks.values() for n in assigned if n in folder.shards]
         self.batches = sum(math.ceil(count / self.batch_size) for count in samples)
-        return DataLoader(
-            read_pairs(assigned, self.attacks, self.batch_size),
-            batch_size=None,
-            num_workers=min(self.num_workers, len(assigned)),
-            pin_memory=trainer.strategy.root_device.type == "cuda",
-        )
+        return load_pairs(self.attacks, trainer, self.batch_size, self.num_workers)
+
+
+def assign_shards(attacks: Mapping[str, AttackedFolder], trainer: Any) -> list[str]:
+    """Return the file names of the shards that this process of a Trainer's is to read."""
+    names = sorted({name for folder in attacks.values() for name in folder.shards})
+    return names[trainer.global_rank :: trainer.world_size]
+
+
+def load_pairs(
+    attacks: Mapping[str, AttackedFolder], trainer: Any, batch_size: int, num_workers: int
+) -> DataLoader[PairBatch]:
+    """Return the batches of this process's shards; over all processes of the Trainer, every image comes once.
+
+    Args:
+        attacks: The folders, by the attack's name.
+        trainer: The Trainer whose processes share the work.
+        batch_size: Images a batch.
+        num_workers: Processes that read and decode.
+    """
+    assigned = assign_shards(attacks, trainer)
+    return DataLoader(
+        read_pairs(assigned, attacks, batch_size),
+        batch_size=None,
+        num_workers=min(num_workers, len(assigned)),
+        pin_memory=trainer.strategy.root_device.type == "cuda",
+    )
 
 
 def read_pairs(names: Sequence[str], attacks: Mapping[str, AttackedFolder], batch_size: int) -> wds.DataPipeline:

@@ -1,0 +1,250 @@
+"""The streams that training mixes: adversarial sets read in step with each other, and clean shards.
+
+A stream says how many samples each of its shards holds, and opens a shard so that its samples can be read in any order.
+What is not needed for the batch at hand is neither read nor decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from lit_adv.data.attacked import AttackedFolder, DamagedShardsError
+from lit_adv.data.augment import Augmenter
+from lit_adv.data.decode import Decoder, SampleError, decode_image
+from lit_adv.data.remote import redact
+from lit_adv.data.shards import IMAGE_EXTENSIONS
+from lit_adv.data.storage import join, staged
+from lit_adv.data.tar import ShardError, index_samples, read_sample
+
+#: The source of adversaries that are made on the fly.
+SELF = "self"
+
+
+class TrainSample(NamedTuple):
+    """A decoded and augmented sample.
+
+    Attributes:
+        key: Its key.
+        clean: uint8 [3, H, W].
+        adversarial: uint8 [3, H, W], or None if the adversary is to be made on the fly.
+        label: True class.
+    """
+
+    key: str
+    clean: Tensor
+    adversarial: Tensor | None
+    label: int
+
+
+class OpenShard(Protocol):
+    """A shard whose samples can be read."""
+
+    def read(self, number: int, source: str, epoch: int) -> TrainSample:
+        """Read a sample.
+
+        Args:
+            number: Its number in the shard, from 0.
+            source: The adversarial set that its adversarial version is taken from, or :data:`SELF`.
+            epoch: The epoch, from 0, which augmentation depends on.
+
+        Raises:
+            DamagedShardsError: If the sample cannot be used; the message names it and the remedy.
+        """
+
+    def close(self) -> None:
+        """Close the files."""
+
+
+class Stream(Protocol):
+    """Shards of one kind."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many samples each shard holds, by its name."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Probability of each source of adversarial images for a batch; they sum to 1."""
+
+    def open(self, shard: str) -> OpenShard:
+        """Open a shard by its name.
+
+        Raises:
+            OSError: If it cannot be read.
+            DamagedShardsError: If it is not what it should be; the message names it and the remedy.
+        """
+
+
+class PairStream:
+    """Adversarial sets made from the same images: each shard is opened in all of them, and read in step.
+
+    The clean version of an image comes from the set that its adversarial version is from.
+
+    Args:
+        sets: The sets' folders by their names; their shards must agree in names and counts.
+        shares: Probability of each source; sets without one are not read.
+        decoder: Knows which labels there are.
+        augmenter: Changes the images.
+    """
+
+    def __init__(
+        self, sets: Mapping[str, AttackedFolder], shares: Mapping[str, float], decoder: Decoder, augmenter: Augmenter
+    ) -> None:
+        first = next(iter(sets))
+        self.counts = {name: record.samples for name, record in sets[first].shards.items()}
+        self.shares = {source: share for source, share in shares.items() if share > 0}
+        self._sets = {name: folder for name, folder in sets.items() if name in self.shares} or {first: sets[first]}
+        self._decoder = decoder
+        self._augmenter = augmenter
+
+    def open(self, shard: str) -> _OpenPairs:
+        """Open the shard of that name in all sets.
+
+        Raises:
+            OSError: If one cannot be read.
+            DamagedShardsError: If one is damaged, or its samples are not those of the others.
+        """
+        with ExitStack() as opened:
+            files = {}
+            for name, folder in self._sets.items():
+                files[name] = _ShardFile(join(folder.path, shard), self.counts[shard], _repair(folder.path))
+                opened.callback(files[name].close)
+            _require_same_keys(files)
+            opened.pop_all()
+        formats = {name: folder.config["output"]["format"] for name, folder in self._sets.items()}
+        return _OpenPairs(files, formats, self._decoder, self._augmenter)
+
+
+class CleanStream:
+    """Clean images, for which there is no adversarial version but one made on the fly.
+
+    Args:
+        counts: How many samples each shard holds, by its URL.
+        decoder: Knows where a label is, and which there are.
+        augmenter: Crops the images.
+    """
+
+    shares: Mapping[str, float] = {SELF: 1.0}
+
+    def __init__(self, counts: Mapping[str, int], decoder: Decoder, augmenter: Augmenter) -> None:
+        self.counts = counts
+        self._decoder = decoder
+        self._augmenter = augmenter
+
+    def open(self, shard: str) -> _OpenClean:
+        """Open a shard by its URL.
+
+        Raises:
+            OSError: If it cannot be read.
+            DamagedShardsError: If it is damaged.
+        """
+        remedy = "the shard must not change while it is in use"
+        return _OpenClean(_ShardFile(shard, self.counts[shard], remedy), self._decoder, self._augmenter)
+
+
+class _ShardFile:
+    """A shard's file, open for reading its samples in any order."""
+
+    def __init__(self, url: str, samples: int, remedy: str) -> None:
+        self.url = url
+        self._remedy = remedy
+        with ExitStack() as opened, self._blame(None):
+            self._file = opened.enter_context(staged(url))
+            self._samples = index_samples(self._file, url)
+            if len(self._samples) != samples:
+                raise ShardError(url, f"it holds {len(self._samples)} samples instead of {samples}")
+            self._opened = opened.pop_all()
+
+    @property
+    def keys(self) -> list[str]:
+        return [sample.key for sample in self._samples]
+
+    @contextmanager
+    def sample(self, number: int, extensions: Set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """Read some files of a sample; the body decodes them, and what is wrong with them is blamed on the sample."""
+        key, members = self._samples[number]
+        with self._blame(key):
+            wanted = {extension: member for extension, member in members.items() if extension in extensions}
+            yield key, read_sample(self._file, self._samples[number]._replace(members=wanted))
+
+    def close(self) -> None:
+        self._opened.close()
+
+    @contextmanager
+    def _blame(self, key: str | None) -> Iterator[None]:
+        try:
+            yield
+        except ShardError as error:
+            raise DamagedShardsError(f"{error}; {self._remedy}") from error
+        except SampleError as error:
+            raise DamagedShardsError(f"{redact(self.url)}: sample {key!r}: {error}; {self._remedy}") from error
+
+
+class _OpenPairs:
+    """One shard's versions in several sets; see :class:`OpenShard`."""
+
+    def __init__(
+        self, files: Mapping[str, _ShardFile], formats: Mapping[str, str], decoder: Decoder, augmenter: Augmenter
+    ) -> None:
+        self._files = files
+        self._formats = formats
+        self._decoder = decoder
+        self._augmenter = augmenter
+
+    def read(self, number: int, source: str, epoch: int) -> TrainSample:
+        name = next(iter(self._files)) if source == SELF else source
+        extension = self._formats[name]
+        images = [f"clean.{extension}"] if source == SELF else [f"clean.{extension}", extension]
+        with self._files[name].sample(number, {"cls", *images}) as (key, files):
+            label = self._decoder.label(files)
+            decoded = torch.stack([_decode(files, image) for image in images])
+        clean, *adversarial = self._augmenter.shift(decoded, key, epoch).unbind()
+        return TrainSample(key, clean, adversarial[0] if adversarial else None, label)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+class _OpenClean:
+    """A shard of clean images; see :class:`OpenShard`."""
+
+    def __init__(self, file: _ShardFile, decoder: Decoder, augmenter: Augmenter) -> None:
+        self._file = file
+        self._decoder = decoder
+        self._augmenter = augmenter
+
+    def read(self, number: int, source: str, epoch: int) -> TrainSample:
+        with self._file.sample(number, {*IMAGE_EXTENSIONS, "cls"}) as (key, files):
+            label, image = self._decoder.label(files), decode_image(files)
+        return TrainSample(key, self._augmenter.crop(image, key, epoch), None, label)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _decode(files: Mapping[str, bytes], name: str) -> Tensor:
+    if name not in files:
+        raise SampleError(f"there is no {name} file")
+    return torch.as_tensor(functional.pil_to_tensor(decode_image({name.rpartition(".")[2]: files[name]})))
+
+
+def _require_same_keys(files: Mapping[str, _ShardFile]) -> None:
+    (_, first), *others = files.items()
+    for name, file in others:
+        for number, (expected, key) in enumerate(zip(first.keys, file.keys, strict=True)):
+            if key != expected:
+                raise DamagedShardsError(
+                    f"{redact(file.url)}: sample {number} is {key!r}, but it is {expected!r} in {redact(first.url)}; "
+                    f"generate both sets from the same shards, or remove {name!r} from data.adversarial"
+                )
+
+
+def _repair(folder: str) -> str:
+    return f"run python -m lit_adv.data.verify {redact(folder)} --repair, and generate.py again"
