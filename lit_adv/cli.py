@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -25,10 +25,12 @@ from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.data.generation import GenerationDataModule
 from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.remote import redact
+from lit_adv.data.training import TrainingDataModule
 from lit_adv.data.writer import GenerationFailedError, ShardWriter
 from lit_adv.models import input_record
 from lit_adv.preemption import StopOnSignal
-from lit_adv.tasks import EvaluationTask, GenerationTask
+from lit_adv.saving import AtomicCheckpointIO, WeightsWriter, best_and_last, find_weights, print_weights
+from lit_adv.tasks import EvaluationTask, FittingTask, GenerationTask
 from lit_adv.tracking import (
     EvaluationProgress,
     EvaluationReport,
@@ -38,6 +40,7 @@ from lit_adv.tracking import (
     find_writer,
     print_report,
 )
+from lit_adv.training_tracker import TrainingTracker
 
 
 class SaveConfigBesideOutput(SaveConfigCallback):
@@ -51,6 +54,10 @@ class SaveConfigBesideOutput(SaveConfigCallback):
         config = self.config.clone()
         config.data.job = None  # the folder is that of all jobs
         self._save_and_log(trainer, config, find_writer(trainer).path)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save beside the weights, and log."""
+        self._save_and_log(trainer, self.config, find_weights(trainer).path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the report, and log."""
@@ -149,6 +156,58 @@ class GenerationCLI(ShardCLI):
             data.image_size = largest.size
             if data.resize is None:
                 data.resize = int(largest.size / largest.crop_ratio)
+
+
+class TrainingCLI(ShardCLI):
+    """The command line of training: the subcommands ``fit`` and ``validate``.
+
+    Besides ``--model``, a :class:`FittingTask`, and ``--data`` there are ``--output``, the folder for weights and
+    checkpoints, and ``--checkpoint``, the settings of Lightning's :class:`ModelCheckpoint`.
+    """
+
+    progress_bar = TQDMProgressBar
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            FittingTask,
+            TrainingDataModule,
+            args,
+            trainer_defaults={
+                "enable_checkpointing": True,
+                "inference_mode": False,  # the validation's attack needs gradients
+                "callbacks": [TrainingTracker()],
+            },
+            subclass_mode_model=True,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer ``fit`` and ``validate``; checkpoints are never unpickled freely."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": {"model", "dataloaders", "datamodule", "weights_only", "verbose"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the ``--output`` and ``--checkpoint`` groups."""
+        parser.add_lightning_class_args(WeightsWriter, "output")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({f"checkpoint.{name}": value for name, value in best_and_last().items()})
+        parser.link_arguments("output.path", "checkpoint.dirpath")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Let checkpoints be written whole or not at all."""
+        plugins = self._get(self.config_init, "trainer").plugins or []
+        return super().instantiate_trainer(plugins=[AtomicCheckpointIO(), *plugins], **kwargs)
+
+    def fit(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
+        """Train, and print what the last epoch has come to."""
+        self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        print_weights(self.trainer)
+
+    def validate(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
+        """Validate, and print the accuracies."""
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
 
 class EvaluationCLI(ShardCLI):
