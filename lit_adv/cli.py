@@ -237,6 +237,8 @@ def quiet_lightning() -> None:
     """Silence what Lightning says about things that are as they should be here."""
     # Samples are told apart by their keys.
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
+    # Frozen networks and averages of weights stay in eval mode; the task trains the rest.
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
     # Lightning's own use of torch's pytrees.
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

@@ -5,10 +5,21 @@ on every eighth image. Standard training learns the texture, which a perturbatio
 class's; the quarter is far brighter than that.
 """
 
-import torch
-from torch import Tensor, nn
+import hashlib
+from collections.abc import Mapping
+from typing import Any
 
-from lit_adv.models import Classifier
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lit_adv.attacks import LiveAttack
+from lit_adv.data.decode import Decoder
+from lit_adv.data.evaluation import PairBatch
+from lit_adv.data.training import TrainBatch
+from lit_adv.models import Classifier, load_model, to_float
+from lit_adv.randomness import keyed_generator
 
 SIDE, CLASSES = 16, 4
 EPS = "8/255"
@@ -42,6 +53,10 @@ class SmallNetwork(nn.Module):
         features: Tensor = self.body(x)
         return features
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Say how timm is to group the layers."""
+        return {"stem": r"^body\.[01]\.", "blocks": [(r"^body\.", None), (r"^head\.", (99999,))]}
+
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.forward_features(x))
         return logits
@@ -70,3 +85,106 @@ def _textures() -> Tensor:
 
 
 _TEXTURES = _textures()
+
+
+def attack(model: nn.Module, images: Tensor, labels: Tensor, name: str = "fgsm") -> Tensor:
+    """Attack images with :data:`EPS`; return them rounded, as shards hold them."""
+    keys = [str(number) for number in range(len(images))]
+    adversarial = LiveAttack(name, {"eps": EPS})(model.eval(), to_float(images), labels, keys, seed=0)
+    return (adversarial * 255).round().to(torch.uint8)
+
+
+class GeneratedData(LightningDataModule):
+    """The problem as training reads it from shards, with batches of one source each.
+
+    Args:
+        sources: Networks whose FGSM makes the adversarial sets, by the set's name; ``self`` stands for the model in
+            training. Each batch draws one.
+        count: How many images to train on; another half of that is for validation.
+        batch_size: Images a batch.
+    """
+
+    def __init__(self, sources: Mapping[str, nn.Module | None], count: int = 512, batch_size: int = 64) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.images, self.labels = draw(count, seed=0)
+        self.versions = {
+            name: None if model is None else attack(model, self.images, self.labels) for name, model in sources.items()
+        }
+        held_out, labels = draw(count // 2, seed=1)
+        transferred = attack(load_model(NETWORK), held_out, labels)
+        self.validation = [
+            pair_batch("transferred", transferred[part], held_out[part], labels[part])
+            for part in torch.arange(len(labels)).split(batch_size)
+        ]
+        # What the data module of shards offers.
+        self.attacks = {"transferred": None}
+        self.sets = dict.fromkeys(sources)
+        self.decoder = Decoder(image_size=SIDE, resize=SIDE, num_classes=CLASSES)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        epoch = self.trainer.current_epoch  # type: ignore[union-attr]
+        order = torch.from_numpy(keyed_generator(0, "order", str(epoch)).permutation(len(self.labels)))
+        batches = [
+            self._batch(part, keyed_generator(0, "source", f"{epoch} {number}").choice(list(self.versions)))
+            for number, part in enumerate(order.split(self.batch_size))
+        ]
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.validation, batch_size=None)  # type: ignore[arg-type]
+
+    def _batch(self, part: Tensor, source: str) -> TrainBatch:
+        version = self.versions[source]
+        return train_batch(self.images[part], self.labels[part], None if version is None else version[part], source)
+
+
+def train_batch(
+    images: Tensor,
+    labels: Tensor,
+    adversarial: Tensor | None = None,
+    source: str = "self",
+    weights: Tensor | None = None,
+) -> TrainBatch:
+    """Make a batch whose keys are the images' digests."""
+    return TrainBatch(
+        clean=images,
+        adversarial=adversarial,
+        source=source,
+        labels=labels,
+        keys=[hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.contiguous()],
+        weights=torch.ones(len(labels)) if weights is None else weights,
+    )
+
+
+def pair_batch(name: str, adversarial: Tensor, clean: Tensor, labels: Tensor) -> PairBatch:
+    """Make a batch to validate on."""
+    batch = train_batch(clean, labels)
+    return PairBatch(
+        attack=name,
+        adversarial=adversarial,
+        clean=clean,
+        clean_digest="".join(batch.keys),
+        labels=labels,
+        targets=None,
+        keys=batch.keys,
+        linf=(adversarial.int() - clean.int()).abs().flatten(1).amax(1),
+        l2=torch.zeros(len(labels), dtype=torch.float64),
+    )
+
+
+def fit(task: LightningModule, data: GeneratedData, epochs: int = 6, **settings: Any) -> dict[str, float]:
+    """Train; return what was logged last."""
+    settings = {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0} | settings
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        inference_mode=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        reload_dataloaders_every_n_epochs=1,
+        **settings,
+    )
+    trainer.fit(task, datamodule=data)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -53,7 +53,7 @@ class LiveAttack:
         """
         with eval_mode(model):
             adversarial = create_attack(self.name, model, **self.options, seed=seed)(images, labels, keys).detach()
-        # Autocast remembers a weight's cast to bfloat16, also one made without gradients, which could not train it.
+        # Older releases of torch go on using a weight that autocast has cast without gradients, which trains nothing.
         torch.clear_autocast_cache()
         return adversarial
 

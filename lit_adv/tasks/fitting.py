@@ -35,7 +35,7 @@ class FittingTask(LightningModule, ABC):
 
     Args:
         optimizer: Arguments of :func:`timm.optim.create_optimizer_v2` that differ from SGD with learning rate 0.01,
-            momentum 0.9 and weight decay 1e-4. ``layer_decay`` makes each layer's step that many times as large as
+            Nesterov momentum 0.9 and weight decay 1e-4. ``layer_decay`` makes each layer's step that many times as large as
             the next one's, so that the backbone changes less than the head. Norms and biases do not decay.
         scheduler: Arguments of :func:`timm.scheduler.create_scheduler_v2` that differ from a cosine down to 0. It is
             stepped with every update of the weights, and its ``..._epochs`` count epochs. ``plateau`` and ``none``
