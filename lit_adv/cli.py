@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -29,7 +29,7 @@ from lit_adv.data.training import TrainingDataModule
 from lit_adv.data.writer import GenerationFailedError, ShardWriter
 from lit_adv.models import input_record
 from lit_adv.preemption import StopOnSignal
-from lit_adv.saving import AtomicCheckpointIO, WeightsWriter, best_and_last, find_weights, print_weights
+from lit_adv.saving import AtomicCheckpointIO, RunFolder, find_run_folder, print_run
 from lit_adv.tasks import EvaluationTask, FittingTask, GenerationTask
 from lit_adv.tracking import (
     EvaluationProgress,
@@ -57,7 +57,7 @@ class SaveConfigBesideOutput(SaveConfigCallback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the weights, and log."""
-        self._save_and_log(trainer, self.config, find_weights(trainer).path)
+        self._save_and_log(trainer, self.config, find_run_folder(trainer).path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the report, and log."""
@@ -161,8 +161,8 @@ class GenerationCLI(ShardCLI):
 class TrainingCLI(ShardCLI):
     """The command line of training: the subcommands ``fit`` and ``validate``.
 
-    Besides ``--model``, a :class:`FittingTask`, and ``--data`` there are ``--output``, the folder for weights and
-    checkpoints, and ``--checkpoint``, the settings of Lightning's :class:`ModelCheckpoint`.
+    Besides ``--model``, a :class:`FittingTask`, and ``--data`` there is ``--output``, the folder for weights and
+    checkpoints. ``--ckpt_path last`` goes on with the run in that folder, if there is one.
     """
 
     progress_bar = TQDMProgressBar
@@ -173,7 +173,6 @@ class TrainingCLI(ShardCLI):
             TrainingDataModule,
             args,
             trainer_defaults={
-                "enable_checkpointing": True,
                 "inference_mode": False,  # the validation's attack needs gradients
                 "callbacks": [TrainingTracker()],
             },
@@ -189,11 +188,8 @@ class TrainingCLI(ShardCLI):
         }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the ``--output`` and ``--checkpoint`` groups."""
-        parser.add_lightning_class_args(WeightsWriter, "output")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({f"checkpoint.{name}": value for name, value in best_and_last().items()})
-        parser.link_arguments("output.path", "checkpoint.dirpath")
+        """Add the ``--output`` group."""
+        parser.add_lightning_class_args(RunFolder, "output")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Let checkpoints be written whole or not at all."""
@@ -202,12 +198,14 @@ class TrainingCLI(ShardCLI):
 
     def fit(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
         """Train, and print what the last epoch has come to."""
-        self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        print_weights(self.trainer)
+        checkpoint = find_run_folder(self.trainer).checkpoint(ckpt_path)
+        self.trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+        print_run(self.trainer)
 
     def validate(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
         """Validate, and print the accuracies."""
-        self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        checkpoint = find_run_folder(self.trainer).checkpoint(ckpt_path)
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 class EvaluationCLI(ShardCLI):

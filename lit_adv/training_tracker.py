@@ -11,10 +11,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from lit_adv.data.remote import redact
-from lit_adv.data.storage import join, local_path
+from lit_adv.data.storage import local_path
 from lit_adv.data.training import TrainBatch
 from lit_adv.pictures import draw_examples
-from lit_adv.saving import BEST_WEIGHTS, LAST_WEIGHTS, find_weights
+from lit_adv.saving import find_run_folder
 from lit_adv.tracking import manifest_artifact
 
 
@@ -64,15 +64,16 @@ class TrainingTracker(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hand over the weights."""
-        path = find_weights(trainer).path
-        folder = local_path(path)
+        folder = find_run_folder(trainer)
         for logger in _wandb_loggers(trainer):
-            artifact = wandb.Artifact(f"weights-{logger.experiment.id}", type="model", metadata={"path": redact(path)})
-            for name in (BEST_WEIGHTS, LAST_WEIGHTS):
-                if folder is None:
-                    artifact.add_reference(join(path, name), checksum=False)
-                elif (folder / name).exists():
-                    artifact.add_file(str(folder / name))
+            artifact = wandb.Artifact(
+                f"weights-{logger.experiment.id}", type="model", metadata={"path": redact(folder.path)}
+            )
+            for url in folder.weights():
+                if path := local_path(url):
+                    artifact.add_file(str(path))
+                else:  # they stay put
+                    artifact.add_reference(url, checksum=False)
             logger.experiment.log_artifact(artifact)
 
     @rank_zero_only

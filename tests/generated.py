@@ -100,11 +100,18 @@ class GeneratedData(LightningDataModule):
     Args:
         sources: Networks whose FGSM makes the adversarial sets, by the set's name; ``self`` stands for the model in
             training. Each batch draws one.
+        surrogate: The network whose FGSM makes the adversarial set of validation, ``transferred``.
         count: How many images to train on; another half of that is for validation.
         batch_size: Images a batch.
     """
 
-    def __init__(self, sources: Mapping[str, nn.Module | None], count: int = 512, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, nn.Module | None],
+        surrogate: str = NETWORK,
+        count: int = 512,
+        batch_size: int = 64,
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.images, self.labels = draw(count, seed=0)
@@ -112,7 +119,7 @@ class GeneratedData(LightningDataModule):
             name: None if model is None else attack(model, self.images, self.labels) for name, model in sources.items()
         }
         held_out, labels = draw(count // 2, seed=1)
-        transferred = attack(load_model(NETWORK), held_out, labels)
+        transferred = attack(load_model(surrogate), held_out, labels)
         self.validation = [
             pair_batch("transferred", transferred[part], held_out[part], labels[part])
             for part in torch.arange(len(labels)).split(batch_size)

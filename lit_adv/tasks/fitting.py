@@ -1,6 +1,8 @@
 """What all training has in common: optimizer and schedule, reproducible epochs, exact averages, validation."""
 
+import math
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +28,8 @@ _SCHEDULER = {"sched": "cosine"}
 class FittingTask(LightningModule, ABC):
     """Trains a network on clean images and their adversarial versions, and validates it in every epoch.
 
-    An epoch depends on the weights and the optimizer's state at its start, on the seed and on its number, so a run
-    that is resumed at an epoch's end takes the same course as one that was never stopped.
+    A step depends on the weights, the optimizer's state, the batch, the seed and its own number alone, so a run that is
+    resumed takes the same course as one that was never stopped.
 
     The data module says what it holds: its ``attacks`` maps the names of the validation's adversarial sets to
     :class:`lit_adv.data.attacked.AttackedFolder`, its ``decoder`` knows the images' size and the number of classes.
@@ -35,8 +37,8 @@ class FittingTask(LightningModule, ABC):
 
     Args:
         optimizer: Arguments of :func:`timm.optim.create_optimizer_v2` that differ from SGD with learning rate 0.01,
-            Nesterov momentum 0.9 and weight decay 1e-4. ``layer_decay`` makes each layer's step that many times as large as
-            the next one's, so that the backbone changes less than the head. Norms and biases do not decay.
+            Nesterov momentum 0.9 and weight decay 1e-4. ``layer_decay`` makes each layer's step that many times as
+            large as the next one's, so that the backbone changes less than the head. Norms and biases do not decay.
         scheduler: Arguments of :func:`timm.scheduler.create_scheduler_v2` that differ from a cosine down to 0. It is
             stepped with every update of the weights, and its ``..._epochs`` count epochs. ``plateau`` and ``none``
             are not offered; ``constant`` is.
@@ -67,6 +69,7 @@ class FittingTask(LightningModule, ABC):
         if (schedule := self._scheduler_options["sched"]) in ("plateau", "none"):
             raise ValueError(f"model.scheduler cannot be {schedule!r}; a step that never changes is 'constant'")
         self._validation_attack = LiveAttack(validation_attack, validation_options)
+        self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.device))
         self._deployed: tuple[nn.Module, ...] = ()  # a tuple, so that it is not registered for a second time
 
     @property
@@ -98,9 +101,12 @@ class FittingTask(LightningModule, ABC):
         """Prepare the validation.
 
         Raises:
-            ValueError: If the model cannot take the data's images or tells another number of classes apart.
+            ValueError: If there is nothing to validate on, or the model cannot take the data's images or tells another
+                number of classes apart.
         """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not data.attacks:
+            raise ValueError("robust accuracy is measured in validation: name adversarial sets as data.validation")
         check_target(
             Target("in training", self.deploy(), frozenset()), data.decoder.image_size, data.decoder.num_classes
         )
@@ -138,9 +144,7 @@ class FittingTask(LightningModule, ABC):
         scheduler.step_update(self.global_step)
 
     def on_train_epoch_start(self) -> None:
-        """Make the epoch's random numbers independent of what came before, and other than those of other processes."""
-        generator = keyed_generator(self.seed, "training", f"epoch {self.current_epoch}, process {self.global_rank}")
-        torch.manual_seed(int(generator.integers(2**63)))
+        """Train what is to be trained, whatever validation and saving have done to it."""
         self.trained.train()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -148,11 +152,14 @@ class FittingTask(LightningModule, ABC):
 
         Args:
             batch: What to train on.
-            batch_idx: Not used.
+            batch_idx: Number of the batch in the epoch.
 
         Returns:
             The ``loss``, and the ``adversarial`` images that were shown.
         """
+        # Dropout and the like must depend neither on earlier draws nor on where a run was resumed.
+        place = f"epoch {self.current_epoch}, batch {batch_idx}, process {self.global_rank}"
+        torch.manual_seed(int(keyed_generator(self.seed, "training", place).integers(2**63)))
         losses, terms, shown = self.losses(batch)
         images = batch.weights.sum()
         # DDP averages the processes' gradients; with these factors that is the mean over the images of all of them.
@@ -160,11 +167,21 @@ class FittingTask(LightningModule, ABC):
         loss = (losses * batch.weights).sum() * share
         self.log("train/loss", loss, prog_bar=True)
         self.log("learning_rate", max(group["lr"] for group in self._optimizer.param_groups))
-        if count := int(images):
-            means = {f"train/loss/{name}": (term * batch.weights).sum() / images for name, term in terms.items()}
-            # Processes may have other sources at the same time; those of the first stand for all.
-            self.log_dict(means, on_step=False, on_epoch=True, batch_size=count, rank_zero_only=True)
+        for name, term in terms.items():
+            self._term_sums[name] += torch.stack([(term * batch.weights).sum(), images])
         return {"loss": loss, "adversarial": shown.detach()}
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean of each term of the loss over the epoch's images, those of all processes."""
+        # Processes may have met other sources, so it takes more than a reduction of tensors.
+        own = {name: sums.tolist() for name, sums in self._term_sums.items()}
+        everyone = [own] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(everyone, own)
+        self._term_sums.clear()
+        for name in sorted({name for sums in everyone for name in sums}):
+            total, images = (sum(values) for values in zip(*(s[name] for s in everyone if name in s), strict=True))
+            self.log(f"train/loss/{name}", total / images if images else math.nan, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
