@@ -59,7 +59,7 @@ class RunFolder(Callback):
         for name in names:
             if trainer.is_global_zero:
                 storage.replace(storage.join(self.path, _WEIGHTS.format(name)), weights)
-            trainer.save_checkpoint(storage.join(self.path, _CHECKPOINT.format(name)))
+            trainer.save_checkpoint(storage.join(self.path, _CHECKPOINT.format(name)), weights_only=False)
 
     def weights(self) -> list[str]:
         """Return the URLs of the weights in the folder."""

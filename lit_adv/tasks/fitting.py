@@ -1,6 +1,5 @@
 """What all training has in common: optimizer and schedule, reproducible epochs, exact averages, validation."""
 
-import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
@@ -181,7 +180,8 @@ class FittingTask(LightningModule, ABC):
         self._term_sums.clear()
         for name in sorted({name for sums in everyone for name in sums}):
             total, images = (sum(values) for values in zip(*(s[name] for s in everyone if name in s), strict=True))
-            self.log(f"train/loss/{name}", total / images if images else math.nan, sync_dist=True)
+            if images:
+                self.log(f"train/loss/{name}", total / images, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts."""
