@@ -56,8 +56,14 @@ def test_a_trained_denoiser_restores_the_classifier_and_loads_as_the_defense(bri
             hits["defended"] += int((defended.predict(images, batch.keys) == batch.labels).sum())
     count = sum(len(batch) for batch in data.validation)
     assert logged["val/accuracy/transferred"] == pytest.approx(hits["defended"] / count)
-    assert hits["defended"] / count > hits["undefended"] / count + 0.3
+    assert hits["defended"] / count > hits["undefended"] / count + 0.2
     assert all(torch.equal(frozen[name], value) for name, value in task.classifier.state_dict().items())
+
+
+def test_an_untrained_denoiser_changes_nothing() -> None:
+    images = to_float(draw(2, seed=0)[0])
+    task = DenoisingTask(NETWORK).eval()
+    assert torch.equal(task.denoiser(images), images)
 
 
 def test_images_without_an_adversarial_version_are_refused() -> None:
