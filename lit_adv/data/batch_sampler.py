@@ -37,16 +37,17 @@ class BatchSampler(DistributedSampler[Any]):
         rank: This process.
         world_size: How many processes there are.
         num_workers: This process's data loader workers.
-        epoch: The first epoch, from 0; ``set_epoch`` sets those that follow.
+
+    Attributes:
+        epoch: The epoch, from 0; ``set_epoch`` sets it.
     """
 
-    def __init__(self, batches: Sized, rank: int, world_size: int, num_workers: int, epoch: int) -> None:
+    def __init__(self, batches: Sized, rank: int, world_size: int, num_workers: int) -> None:
         super().__init__(batches, num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
         count = len(batches)
         self._own = range(count * rank // world_size, count * (rank + 1) // world_size)
         self._steps = math.ceil(count / world_size)
         self._num_workers = num_workers
-        self.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[BatchIndex]:
         for place in deal_runs(self._steps, self._num_workers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,7 +150,8 @@ class TrainingDataModule(LightningDataModule):
                 cannot be used.
         """
         self.sets, self.attacks = open_paired(self._set_paths), open_paired(self._validation_paths)
-        check_fit(self.sets | self.attacks, self.decoder.image_size, self.decoder.num_classes)
+        for folders in (self.sets, self.attacks):
+            check_fit(folders, self.decoder.image_size, self.decoder.num_classes)
         check_in_step(self.sets)
         if stage == "fit":
             self._clean_counts = self._count_clean()
@@ -161,12 +162,10 @@ class TrainingDataModule(LightningDataModule):
         """Return this process's batches of an epoch; the Trainer sets the epoch."""
         trainer: Any = self.trainer
         batches = self._batches
-        return DataLoader(
+        return _LateLoader(
             batches,
             batch_size=None,
-            sampler=BatchSampler(
-                batches, trainer.global_rank, trainer.world_size, self.num_workers, trainer.current_epoch
-            ),
+            sampler=BatchSampler(batches, trainer.global_rank, trainer.world_size, self.num_workers),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=trainer.strategy.root_device.type == "cuda",
@@ -194,6 +193,16 @@ class TrainingDataModule(LightningDataModule):
         trainer: Any = self.trainer
         counts = count_clean(list_shards(self.clean), self.decoder) if trainer.is_global_zero else {}
         return dict(trainer.strategy.broadcast(counts))
+
+
+class _LateLoader(DataLoader[TrainBatch]):
+    """Starts to load when the first batch is asked for.
+
+    In a run that is resumed, Lightning makes the iterator before it tells the sampler which epoch it is.
+    """
+
+    def __iter__(self) -> Iterator[TrainBatch]:  # type: ignore[override]  # torch says its own class, without need
+        yield from super().__iter__()
 
 
 class TrainingBatches(Dataset[TrainBatch]):

@@ -1,0 +1,408 @@
+"""What training reads: every image once an epoch, with one adversarial version, whoever reads it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonargparse
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from lit_adv.data import streams
+from lit_adv.data.attacked import DamagedShardsError
+from lit_adv.data.augment import Augmentation
+from lit_adv.data.training import TrainBatch, TrainingDataModule
+from tests.data.conftest import image_file, sample_files, tar_bytes
+from tests.data.tiny_fit import Recorder, describe, fit
+from tests.tiny_attacks import SHARD_SIZES, SIZE, Stored, make_attacked, read_stored
+
+ROOT = Path(__file__).parents[2]
+UNCHANGED = Augmentation(shift=0, flip=0)
+IMAGES = sum(SHARD_SIZES)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sets of 13 images in 3 shards, made from the same images, and 5 other clean images in 2 shards."""
+    folder = tmp_path_factory.mktemp("training")
+    make_attacked(folder, "weak", "--model.attack_options.eps=2/255", "--output.format=png")
+    make_attacked(folder, "strong", "--model.attack_options.eps=8/255")
+    (folder / "more").mkdir()
+    for number, size in enumerate((3, 2)):
+        content = tar_bytes(sample_files(size, first=500 + 10 * number))
+        (folder / f"more/more-{number}.tar").write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def sets(folders: Path) -> dict[str, str]:
+    return {name: str(folders / name) for name in ("weak", "strong")}
+
+
+@pytest.fixture
+def copy(folders: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Copy a folder, to damage it."""
+    return lambda name: Path(shutil.copytree(folders / name, tmp_path / name))
+
+
+def open_data(rank: int = 0, world_size: int = 1, stage: str = "fit", **settings: Any) -> TrainingDataModule:
+    """Set up a data module as a Trainer does."""
+    defaults = {"batch_size": 3, "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4}
+    data = TrainingDataModule(**(defaults | settings))
+    strategy = SimpleNamespace(root_device=torch.device("cpu"), broadcast=lambda value: value)
+    trainer: Any = SimpleNamespace(global_rank=rank, world_size=world_size, is_global_zero=True, strategy=strategy)
+    data.trainer = trainer
+    data.prepare_data()
+    data.setup(stage)
+    return data
+
+
+def read(epoch: int = 0, **settings: Any) -> list[TrainBatch]:
+    loader: Any = open_data(**settings).train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    batches = list(loader)
+    assert len(batches) == len(loader)
+    return batches
+
+
+def samples(batches: list[TrainBatch]) -> Iterator[tuple[str, str, int, Tensor, Tensor | None]]:
+    """Yield source, key, label, clean and adversarial image of each sample that counts."""
+    for batch in batches:
+        for i in batch.weights.nonzero().flatten().tolist():
+            adversarial = None if batch.adversarial is None else batch.adversarial[i]
+            yield batch.source, batch.keys[i], int(batch.labels[i]), batch.clean[i], adversarial
+
+
+def stored(folders: Path, name: str) -> dict[str, Stored]:
+    return {sample.key: sample for sample in read_stored(folders / name)}
+
+
+MORE = [f"{number:04d}" for number in (500, 501, 502, 510, 511)]
+
+
+@pytest.mark.parametrize(("world_size", "workers"), [(1, 0), (1, 2), (2, 0), (2, 2), (3, 0), (11, 0)])
+def test_every_image_comes_once_an_epoch_over_processes_and_workers(
+    sets: dict[str, str], folders: Path, world_size: int, workers: int
+) -> None:
+    settings: dict[str, Any] = {"adversarial": sets, "clean": str(folders / "more"), "num_workers": workers}
+    shares = [read(rank=rank, world_size=world_size, **settings) for rank in range(world_size)]
+    seen = [key for share in shares for _, key, *_ in samples(share)]
+    assert sorted(seen) == sorted([*stored(folders, "weak"), *MORE])
+    assert len({len(share) for share in shares}) == 1
+    assert all(len(batch) == 3 for share in shares for batch in share)
+
+
+def test_what_a_batch_holds_depends_neither_on_processes_nor_on_workers(sets: dict[str, str], folders: Path) -> None:
+    settings: dict[str, Any] = {"adversarial": sets, "clean": str(folders / "more"), "epoch": 1}
+    alone = [describe(batch, 1) for batch in read(**settings)]
+    for world_size, workers in ((1, 3), (2, 1), (3, 0)):
+        shares = [read(rank=r, world_size=world_size, num_workers=workers, **settings) for r in range(world_size)]
+        counting = [describe(batch, 1) for share in shares for batch in share if batch.weights.any()]
+        assert sorted(counting) == sorted(alone)
+
+
+def test_images_and_labels_are_those_of_the_source(sets: dict[str, str], folders: Path) -> None:
+    expected = {name: stored(folders, name) for name in sets}
+    sources = set()
+    for source, key, label, clean, adversarial in samples(read(adversarial=sets, augmentation=UNCHANGED)):
+        sample = expected[source][key]
+        assert label == sample.label
+        assert torch.equal(clean, sample.clean)
+        assert adversarial is not None
+        assert torch.equal(adversarial, sample.adversarial)
+        sources.add(source)
+    assert sources == {"weak", "strong"}
+
+
+def test_the_other_clean_images_have_no_adversarial_version(sets: dict[str, str], folders: Path) -> None:
+    batches = read(adversarial=sets, clean=[str(folders / "more")])
+    clean = [batch for batch in batches if batch.source == "self"]
+    assert sorted(key for _, key, *_ in samples(clean)) == MORE
+    assert all(batch.adversarial is None for batch in clean)
+    assert {key: label for _, key, label, *_ in samples(clean)} == {key: int(key) % 10 for key in MORE}
+
+
+def test_clean_shards_alone_are_enough(folders: Path) -> None:
+    assert sorted(key for _, key, *_ in samples(read(clean=str(folders / "more")))) == MORE
+
+
+def test_batches_are_uint8_in_channels_last_layout(sets: dict[str, str]) -> None:
+    for batch in read(adversarial=sets):
+        for images in (batch.clean, batch.adversarial):
+            assert images is not None
+            assert images.shape == (3, 3, SIZE, SIZE)
+            assert images.dtype == torch.uint8
+            assert images.is_contiguous(memory_format=torch.channels_last)
+        assert batch.labels.dtype == torch.int64
+        assert batch.weights.dtype == torch.float32
+
+
+def test_pairs_stay_within_the_budget_when_they_are_augmented(sets: dict[str, str], folders: Path) -> None:
+    budgets = {"weak": 2, "strong": 8}
+    originals = stored(folders, "weak")
+    largest, moved = Counter[str](), 0
+    for epoch in range(4):
+        for source, key, _, clean, adversarial in samples(read(adversarial=sets, epoch=epoch)):
+            assert adversarial is not None
+            largest[source] = max(largest[source], int((clean.int() - adversarial.int()).abs().max()))
+            moved += not torch.equal(clean, originals[key].clean)
+    assert largest == budgets
+    assert moved > 2 * IMAGES
+
+
+def test_epochs_differ_and_can_be_read_again(sets: dict[str, str]) -> None:
+    epochs = [[describe(batch, 0) for batch in read(adversarial=sets, epoch=epoch)] for epoch in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert [describe(batch, 0) for batch in read(adversarial=sets, epoch=1)] == epochs[1]
+    assert [describe(batch, 0) for batch in read(adversarial=sets, epoch=1, seed=1)] != epochs[1]
+
+
+def test_each_source_gets_its_share_of_the_batches(sets: dict[str, str]) -> None:
+    data = open_data(adversarial=sets, shares={"weak": 2, "strong": 5, "self": 3}, batch_size=1)
+    loader: Any = data.train_dataloader()
+    drawn = Counter[str]()
+    for epoch in range(40):
+        loader.sampler.set_epoch(epoch)
+        drawn.update(batch.source for batch in loader)
+    count = 40 * IMAGES
+    for source, share in {"weak": 0.2, "strong": 0.5, "self": 0.3}.items():
+        assert abs(drawn[source] - share * count) < 4 * (count * share * (1 - share)) ** 0.5
+
+
+def test_by_default_the_sets_have_equal_shares(sets: dict[str, str]) -> None:
+    assert open_data(adversarial=sets).shares == {"weak": 0.5, "strong": 0.5, "self": 0}
+
+
+def test_only_the_chosen_source_is_decoded(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = Counter[str]()
+    decode_image = streams.decode_image
+
+    def note(files: dict[str, bytes]) -> Any:
+        decoded.update(files.keys())
+        return decode_image(files)
+
+    monkeypatch.setattr(streams, "decode_image", note)
+    assert {batch.source for batch in read(adversarial=sets, shares={"self": 1})} == {"self"}
+    assert decoded == {"png": IMAGES}  # the clean images of the first set
+    decoded.clear()
+    assert {batch.source for batch in read(adversarial=sets, shares={"strong": 1})} == {"strong"}
+    assert decoded == {"webp": 2 * IMAGES}
+
+
+def test_a_set_without_a_share_is_not_read(copy: Callable[[str], Path], sets: dict[str, str]) -> None:
+    data = open_data(adversarial=sets | {"unused": str(copy("strong"))}, shares={"weak": 1, "self": 1})
+    for path in Path(data.sets["unused"].path).glob("*.tar"):
+        path.unlink()
+    assert len(list(samples(list(data.train_dataloader())))) == IMAGES
+
+
+def test_validation_has_every_stored_pair_once_over_all_processes(sets: dict[str, str], folders: Path) -> None:
+    shares = [open_data(rank, 2, stage="validate", validation=sets).val_dataloader() for rank in range(2)]
+    batches = [batch for share in shares for batch in share]
+    for name in sets:
+        expected = stored(folders, name)
+        mine = [batch for batch in batches if batch.attack == name]
+        assert sorted(key for batch in mine for key in batch.keys) == sorted(expected)
+        for batch in mine:
+            assert torch.equal(batch.adversarial, torch.stack([expected[key].adversarial for key in batch.keys]))
+
+
+def test_the_trainer_knows_the_steps_and_each_of_its_epochs_is_another(sets: dict[str, str], folders: Path) -> None:
+    settings: dict[str, Any] = {"adversarial": sets, "clean": str(folders / "more")}
+    data = open_data(**settings, num_workers=2, validation=sets)
+    module = fit(data, epochs=3)
+    assert module.trainer.estimated_stepping_batches == 3 * (5 + 2)
+    expected = [describe(b, epoch) for epoch in range(3) for b in read(**settings, num_workers=2, epoch=epoch)]
+    assert module.seen == expected
+    assert sorted(module.validated) == sorted(3 * [f"{name} {key}" for name in sets for key in stored(folders, name)])
+
+
+@pytest.mark.parametrize("after_validation", [True, False])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_resumed_at_an_epoch_s_end_sees_what_an_uninterrupted_one_sees(
+    sets: dict[str, str], tmp_path: Path, workers: int, after_validation: bool
+) -> None:
+    def data() -> TrainingDataModule:
+        return open_data(adversarial=sets, validation=sets, num_workers=workers)
+
+    def run(epochs: int, resume: str | None = None) -> tuple[Recorder, ModelCheckpoint]:
+        keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=not after_validation)
+        return fit(data(), epochs, [keep], resume), keep
+
+    whole, _ = run(4)
+    resumed, _ = run(4, resume=str(tmp_path / "epoch=1.ckpt"))
+    assert resumed.seen == [seen for seen in whole.seen if seen[0] >= 2]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_two_processes_see_every_image_once_an_epoch_and_end(
+    sets: dict[str, str], folders: Path, tmp_path: Path, batch_size: int
+) -> None:
+    options = {
+        "adversarial": sets, "clean": str(folders / "more"), "validation": sets, "batch_size": batch_size,
+        "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4, "num_workers": batch_size - 2,
+    }  # fmt: skip
+    command = [sys.executable, "-m", "tests.data.tiny_fit", str(tmp_path), json.dumps(options)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    for epoch in range(2):
+        seen = [
+            key
+            for rank in ranks
+            for at, _, keys, weights, _ in rank["seen"]
+            for key, weight in zip(keys, weights, strict=True)
+            if at == epoch and weight
+        ]
+        assert sorted(seen) == sorted([*stored(folders, "weak"), *MORE])
+    assert len(ranks[0]["seen"]) == len(ranks[1]["seen"])
+    validated = sorted(ranks[0]["validated"] + ranks[1]["validated"])
+    assert validated == sorted(2 * [f"{name} {key}" for name in sets for key in stored(folders, name)])
+
+
+def test_the_command_line_takes_every_argument() -> None:
+    parser = jsonargparse.ArgumentParser()
+    parser.add_class_arguments(TrainingDataModule, "data")
+    arguments = [
+        "--data.adversarial={a: /a, b: /b}", "--data.clean=/x/{0..9}.tar", "--data.shares={a: 1, self: 2}",
+        "--data.validation={v: /v}", "--data.augmentation.flip=0", "--data.shuffle_buffer=10",
+    ]  # fmt: skip
+    data = parser.instantiate(parser.parse_args(arguments)).data
+    assert data.shares == {"a": pytest.approx(1 / 3), "b": 0, "self": pytest.approx(2 / 3)}
+
+
+# Bad input is named before training starts.
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"shuffle_buffer": 0}, "shuffle_buffer 0"),
+        ({"num_workers": -1}, "num_workers -1"),
+        ({"adversarial": {"self": "/x"}}, "must not name a set 'self'"),
+        ({"validation": {"a": "/x", "b": "/x"}}, "each folder once"),
+        ({"shares": {"strnog": 1}}, r"names \['strnog'\], but the sources are \['strong', 'self'\]"),
+        ({"shares": {"strong": -1, "self": 3}}, "at least one of them above 0"),
+        ({"shares": {"strong": 0, "self": 0}}, "at least one of them above 0"),
+        ({"shares": {"strong": float("nan")}}, "at least one of them above 0"),
+        ({"shares": {}}, "at least one of them above 0"),
+    ],
+)
+def test_a_wrong_argument_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingDataModule(**({"adversarial": {"strong": "/x"}} | settings))
+
+
+def test_nothing_to_train_on_is_named(sets: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"name shards as data\.adversarial, data\.clean or both"):
+        open_data(validation=sets)
+
+
+@pytest.mark.parametrize("use", ["adversarial", "validation"])
+def test_labels_of_another_class_count_name_the_folder(sets: dict[str, str], use: str) -> None:
+    with pytest.raises(ValueError, match=r"'weak' in .*/weak lie in \[0, 10\), but data\.num_classes is 1000"):
+        open_data(**{"clean": "/x", use: sets}, num_classes=1000)
+
+
+@pytest.mark.parametrize("use", ["adversarial", "validation"])
+def test_a_set_made_at_another_image_size_names_the_folder(sets: dict[str, str], use: str) -> None:
+    with pytest.raises(ValueError, match=r"'weak' in .* side of 32 pixels, but data\.image_size is 224"):
+        open_data(**{"clean": "/x", use: sets}, image_size=224)
+
+
+@pytest.mark.parametrize("use", ["adversarial", "validation"])
+def test_a_set_without_its_clean_images_names_the_remedy(tmp_path: Path, use: str) -> None:
+    bare = make_attacked(tmp_path, "bare", "--output.clean_images=false", sizes=[2])
+    with pytest.raises(ValueError, match=r"'bare' in .* --output\.clean_images true"):
+        open_data(**{"clean": "/x", use: {"bare": str(bare)}})
+
+
+def test_a_set_that_is_not_finished_names_the_remedy(copy: Callable[[str], Path]) -> None:
+    folder = copy("weak")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"is not finished.*run the same generate\.py command again"):
+        open_data(adversarial={"weak": str(folder)})
+
+
+def test_a_shard_that_is_not_its_manifest_s_is_named(copy: Callable[[str], Path]) -> None:
+    folder = copy("weak")
+    (folder / "tiny-000001.tar").write_bytes(b"")
+    with pytest.raises(DamagedShardsError, match=r"tiny-000001\.tar: 0 bytes instead of"):
+        open_data(adversarial={"weak": str(folder)})
+
+
+def test_sets_of_other_shards_are_refused(sets: dict[str, str], tmp_path: Path) -> None:
+    small = make_attacked(tmp_path, "small", sizes=SHARD_SIZES[:2])
+    with pytest.raises(ValueError, match=r"not made from the same images \(tiny-000002\.tar: 2 and 0 samples\)"):
+        open_data(adversarial=sets | {"small": str(small)})
+
+
+def test_sets_that_skipped_other_images_are_refused(tmp_path: Path) -> None:
+    files = sample_files(3)
+    for name, broken in (("a", "0001"), ("b", "0002")):
+        (tmp_path / name / "clean").mkdir(parents=True)
+        (tmp_path / name / "clean/tiny-000000.tar").write_bytes(tar_bytes(files | {f"{broken}.jpg": b"no image"}))
+        make_attacked(tmp_path / name, name, sizes=[])
+    with pytest.raises(ValueError, match=r"tiny-000000\.tar: one has '0001' and the other has not"):
+        open_data(adversarial={name: str(tmp_path / name / name) for name in "ab"})
+
+
+def test_sets_whose_keys_differ_are_refused_by_the_key(sets: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    for number, size in enumerate(SHARD_SIZES):
+        content = tar_bytes(sample_files(size, first=100 * number + 1))
+        (tmp_path / f"clean/tiny-{number:06d}.tar").write_bytes(content)
+    other = make_attacked(tmp_path, "other", sizes=[])
+    data = open_data(adversarial=sets | {"other": str(other)})
+    message = (
+        r"other/tiny-00000\d\.tar: sample 0 is '0\d01', but it is '0\d00' in .*weak.* remove 'other' from data\.adv"
+    )
+    with pytest.raises(DamagedShardsError, match=message):
+        list(data.train_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0001.cls": b"10"}, r"sample '0001': cls 10 is not in \[0, 10\)"),
+        ({"0001.cls": b"cat"}, "sample '0001': cls is not an integer"),
+        ({"0009.jpg": image_file()}, "sample '0009': no class index"),
+        ({"0009.cls": b"3"}, "sample '0009' has no image"),
+    ],
+)
+def test_a_clean_sample_that_cannot_be_used_is_named(change: dict[str, bytes], message: str, tmp_path: Path) -> None:
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3) | change))
+    with pytest.raises(ValueError, match=rf"c\.tar: {message}.*; correct the shard, data\.clean or data\.num_classes"):
+        open_data(clean=str(tmp_path / "c.tar"))
+
+
+def test_a_clean_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3))[:-2000])
+    with pytest.raises(ValueError, match=r"c\.tar: it is cut off"):
+        open_data(clean=str(tmp_path / "c.tar"))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_decoded_names_shard_and_key(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3) | {"0001.jpg": b"no image"}))
+    data = open_data(clean=str(tmp_path / "c.tar"), num_workers=workers)
+    with pytest.raises(DamagedShardsError, match=r"c\.tar: sample '0001': cannot decode its jpg"):
+        list(data.train_dataloader())
