@@ -25,10 +25,12 @@ from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.data.generation import GenerationDataModule
 from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.remote import redact
+from lit_adv.data.training import TrainingDataModule
 from lit_adv.data.writer import GenerationFailedError, ShardWriter
 from lit_adv.models import input_record
 from lit_adv.preemption import StopOnSignal
-from lit_adv.tasks import EvaluationTask, GenerationTask
+from lit_adv.saving import AtomicCheckpointIO, RunFolder, find_run_folder, print_run
+from lit_adv.tasks import EvaluationTask, FittingTask, GenerationTask
 from lit_adv.tracking import (
     EvaluationProgress,
     EvaluationReport,
@@ -38,6 +40,7 @@ from lit_adv.tracking import (
     find_writer,
     print_report,
 )
+from lit_adv.training_tracker import TrainingTracker
 
 
 class SaveConfigBesideOutput(SaveConfigCallback):
@@ -51,6 +54,10 @@ class SaveConfigBesideOutput(SaveConfigCallback):
         config = self.config.clone()
         config.data.job = None  # the folder is that of all jobs
         self._save_and_log(trainer, config, find_writer(trainer).path)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save beside the weights, and log."""
+        self._save_and_log(trainer, self.config, find_run_folder(trainer).path)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save beside the report, and log."""
@@ -151,6 +158,56 @@ class GenerationCLI(ShardCLI):
                 data.resize = int(largest.size / largest.crop_ratio)
 
 
+class TrainingCLI(ShardCLI):
+    """The command line of training: the subcommands ``fit`` and ``validate``.
+
+    Besides ``--model``, a :class:`FittingTask`, and ``--data`` there is ``--output``, the folder for weights and
+    checkpoints. ``--ckpt_path last`` goes on with the run in that folder, if there is one.
+    """
+
+    progress_bar = TQDMProgressBar
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            FittingTask,
+            TrainingDataModule,
+            args,
+            trainer_defaults={
+                "inference_mode": False,  # the validation's attack needs gradients
+                "callbacks": [TrainingTracker()],
+            },
+            subclass_mode_model=True,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Offer ``fit`` and ``validate``; checkpoints are never unpickled freely."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": {"model", "dataloaders", "datamodule", "weights_only", "verbose"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the ``--output`` group."""
+        parser.add_lightning_class_args(RunFolder, "output")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Let checkpoints be written whole or not at all."""
+        plugins = self._get(self.config_init, "trainer").plugins or []
+        return super().instantiate_trainer(plugins=[AtomicCheckpointIO(), *plugins], **kwargs)
+
+    def fit(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
+        """Train, and print what the last epoch has come to."""
+        checkpoint = find_run_folder(self.trainer).checkpoint(ckpt_path)
+        self.trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+        print_run(self.trainer)
+
+    def validate(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
+        """Validate, and print the accuracies."""
+        checkpoint = find_run_folder(self.trainer).checkpoint(ckpt_path)
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
+
+
 class EvaluationCLI(ShardCLI):
     """The command line of transfer evaluation: the subcommand ``test``, with a ``--report`` group of settings."""
 
@@ -178,6 +235,8 @@ def quiet_lightning() -> None:
     """Silence what Lightning says about things that are as they should be here."""
     # Samples are told apart by their keys.
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
+    # Frozen networks and averages of weights stay in eval mode; the task trains the rest.
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
     # Lightning's own use of torch's pytrees.
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

@@ -10,6 +10,9 @@ from torchmetrics import Metric
 
 from lit_adv.defenses import ABSTAIN
 
+#: The name under which training logs how well the model withstands attacks; the best weights are chosen by it.
+ROBUST_ACCURACY = "val/robust_accuracy"
+
 #: L2 distances are summed in these units, as integers: the sum is then the same however images are split over
 #: processes, which a sum of floating-point numbers is not.
 _L2_UNIT = 2.0**-24

@@ -174,7 +174,7 @@ class GenerationTracker(Callback):
                 logger.save()
             if isinstance(logger, WandbLogger) and writer.summary is not None:
                 logger.experiment.summary.update({f"total/{k}": v for k, v in vars(writer.summary).items()})
-                logger.experiment.log_artifact(_manifest_artifact(writer.path))
+                logger.experiment.log_artifact(manifest_artifact(writer.path))
 
     def _log_examples(self, trainer: Trainer, batch: AdversarialBatch) -> None:
         shown = slice(self.examples)
@@ -270,7 +270,7 @@ class EvaluationReport(Callback):
         logger.log_image("examples", list(self._pictures.values()), caption=list(self._pictures))
         if not logger.experiment.offline:  # an offline run cannot say what it consumed
             for folder in trainer.datamodule.attacks.values():  # type: ignore[attr-defined]
-                logger.experiment.use_artifact(_manifest_artifact(folder.path))
+                logger.experiment.use_artifact(manifest_artifact(folder.path))
 
 
 def _has_api_key() -> bool:
@@ -316,7 +316,7 @@ def find_report(trainer: Trainer) -> EvaluationReport:
     return next(callback for callback in trainer.callbacks if isinstance(callback, EvaluationReport))  # type: ignore[attr-defined]
 
 
-def _manifest_artifact(folder: str) -> wandb.Artifact:
+def manifest_artifact(folder: str) -> wandb.Artifact:
     """Describe the shards by their manifest: a reference to it, or a copy if it is remote. The shards stay put."""
     name = re.sub(r"[^\w.-]", "-", folder.rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
     artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": redact(folder)})

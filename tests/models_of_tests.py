@@ -26,6 +26,16 @@ def paced() -> Classifier:
     return classifier
 
 
+def trainable() -> Classifier:
+    """A paced network with what a resumed training must restore: batch normalization and dropout."""
+    classifier = paced()
+    convolution, *others = classifier.network.children()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        classifier.network = nn.Sequential(convolution, nn.BatchNorm2d(8), nn.Dropout(0.2), *others)
+    return classifier
+
+
 def _pace(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     time.sleep(float(os.environ.get("TEST_SECONDS_A_PASS", "0")))
     if os.environ.get("TEST_CRASHING_RANK") == os.environ.get("LOCAL_RANK", "0"):

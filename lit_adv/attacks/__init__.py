@@ -5,6 +5,7 @@ from lit_adv.attacks.budget import grey_levels, parse_eps, quantize
 from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
 from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
+from lit_adv.attacks.live import LiveAttack, eval_mode
 from lit_adv.attacks.registry import create_attack, describe_attack, list_attacks
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "ForeignAttack",
     "GradientSignAttack",
     "GradientSignSettings",
+    "LiveAttack",
     "create_attack",
     "describe_attack",
+    "eval_mode",
     "grey_levels",
     "list_attacks",
     "parse_eps",

@@ -12,18 +12,15 @@ Inception-ResNet-v2 (mean and std 0.5), ResNet-152 and ResNeXt-101 (ImageNet's m
 weights at hand that is ``ScoreSum([HGD(model, weights, mean, std), ...])``.
 """
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lit_adv.checkpoints import read_checkpoint
 from lit_adv.defenses.base import Purifier
 
 _ENCODER_UNITS = (2, 3, 3, 3, 3)
@@ -171,17 +168,9 @@ def load_denoiser(denoiser: Denoiser, path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. {_SOURCE}")
     try:
-        denoiser.load_state_dict(_denoiser_part(_read_state(path)))
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        denoiser.load_state_dict(_denoiser_part(read_checkpoint(path)))
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not hold a denoiser ({error}). {_SOURCE}") from error
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    state: dict[str, Tensor] = checkpoint.get("state_dict", checkpoint)
-    return state
 
 
 def _denoiser_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

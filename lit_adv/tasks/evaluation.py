@@ -10,7 +10,7 @@ from lit_adv.attacks import grey_levels, parse_eps
 from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.metrics import TransferMetric
-from lit_adv.models import keep_freed_memory, optimize
+from lit_adv.models import keep_freed_memory, optimize, to_float
 from lit_adv.paper import paper_success
 from lit_adv.report import Cell
 from lit_adv.tasks.targets import TargetSpec, check_target, load_targets
@@ -111,7 +111,7 @@ class EvaluationTask(LightningModule):
         return attacks
 
     def _predict(self, images: Tensor, keys: list[str]) -> list[Tensor]:
-        pixels = images.to(torch.float32, memory_format=torch.channels_last).div_(255)
+        pixels = to_float(images)
         return [target.predict(pixels, keys) for target in self.targets]
 
 

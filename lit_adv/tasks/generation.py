@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.remote import redact
-from lit_adv.models import Ensemble, Fusion, keep_freed_memory, load_model, optimize, weights_sha256
+from lit_adv.models import Ensemble, Fusion, keep_freed_memory, load_model, optimize, to_float, weights_sha256
 
 
 class GenerationTask(LightningModule):
@@ -104,7 +104,7 @@ class GenerationTask(LightningModule):
         """Return the adversarial images, the attack's goal, and the predictions before and after."""
         if not len(batch):
             return batch.images, labels, labels, labels
-        clean = _to_float(batch.images)
+        clean = to_float(batch.images)
         scores = self._scores(clean)
         if (highest := int(torch.maximum(batch.labels, labels).max())) >= scores.shape[1]:
             raise ValueError(
@@ -113,14 +113,9 @@ class GenerationTask(LightningModule):
             )
         goal = self.attack.goal_labels(clean, labels, batch.keys)
         adversarial = quantize(self.attack(clean, labels, batch.keys), batch.images, self.budget)
-        return adversarial, goal, scores.argmax(1), self._scores(_to_float(adversarial)).argmax(1)
+        return adversarial, goal, scores.argmax(1), self._scores(to_float(adversarial)).argmax(1)
 
     @torch.no_grad()
     def _scores(self, images: Tensor) -> Tensor:
         scores: Tensor = self.surrogate(images)
         return scores
-
-
-def _to_float(images: Tensor) -> Tensor:
-    """Return uint8 images as float32 in [0, 1], laid out as the surrogate wants them."""
-    return images.to(torch.float32, memory_format=torch.channels_last).div_(255)

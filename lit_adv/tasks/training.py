@@ -1,0 +1,137 @@
+"""Adversarial training of a classifier, as a LightningModule's training step."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from lit_adv.checkpoints import to_safetensors
+from lit_adv.data.training import TrainBatch
+from lit_adv.models import Classifier, classifier_metadata, interpolate, load_model, to_float
+from lit_adv.recipes import Recipe, distillation
+from lit_adv.tasks.fitting import FittingTask
+from lit_adv.tasks.robust_accuracy import SELF
+
+
+class TrainingTask(FittingTask):
+    """Trains a classifier to withstand attacks, or fine-tunes one that is trained already.
+
+    What is validated and saved are the trained weights, their moving average if there is one, averaged with the
+    starting weights if that is asked for.
+
+    Args:
+        model: The classifier to start from: ``timm:<name>``, ``timm:<name>@<checkpoint>``, ``wheel:<name>`` or
+            ``import:<module>:<callable>``.
+        recipe: The loss, and the attack on the model being trained that goes with it.
+        optimizer: See :class:`FittingTask`.
+        scheduler: See :class:`FittingTask`.
+        distillation_weight: Weight of a further term of the loss: the divergence of the model's predictions for clean
+            images from those of the starting weights.
+        temperature: Temperature of these predictions.
+        ema_decay: Decay of a moving average of the weights, with a warm-up; None for no average.
+        start_weight: Share of the starting weights in what is validated and saved (WiSE-FT), in [0, 1).
+        freeze_batch_norm: Whether batch normalizations keep the statistics that they start with.
+        validation_attack: See :class:`FittingTask`.
+        validation_options: See :class:`FittingTask`.
+        compile: See :class:`FittingTask`.
+        seed: See :class:`FittingTask`.
+
+    Raises:
+        ValueError: If an argument is out of range, or the model or an attack is unknown.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        recipe: Recipe,
+        optimizer: dict[str, Any] | None = None,
+        scheduler: dict[str, Any] | None = None,
+        distillation_weight: float = 0.0,
+        temperature: float = 1.0,
+        ema_decay: float | None = None,
+        start_weight: float = 0.0,
+        freeze_batch_norm: bool = False,
+        validation_attack: str = "pgd",
+        validation_options: dict[str, Any] | None = None,
+        compile: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(optimizer, scheduler, validation_attack, validation_options, compile, seed)
+        if distillation_weight < 0 or temperature <= 0 or not 0 <= start_weight < 1 or not 0 <= (ema_decay or 0) < 1:
+            raise ValueError(
+                f"got distillation_weight {distillation_weight} (at least 0), temperature {temperature} (above 0), "
+                f"start_weight {start_weight} and ema_decay {ema_decay} (both in [0, 1))"
+            )
+        self.recipe = recipe
+        self.distillation_weight = distillation_weight
+        self.temperature = temperature
+        self.start_weight = start_weight
+        self.freeze_batch_norm = freeze_batch_norm
+        self.model = load_model(model).to(memory_format=torch.channels_last)
+        self.start: Classifier | None = None
+        if distillation_weight or start_weight:
+            self.start = deepcopy(self.model).requires_grad_(False)
+        self.ema: ModelEmaV3 | None = None
+        if ema_decay is not None:
+            self.ema = ModelEmaV3(self.model, decay=ema_decay, use_warmup=True).requires_grad_(False)
+
+    @property
+    def trained(self) -> nn.Module:
+        """The classifier's network."""
+        return self.model.network
+
+    def on_train_epoch_start(self) -> None:
+        """Begin an epoch; see :meth:`FittingTask.on_train_epoch_start`."""
+        super().on_train_epoch_start()
+        for module in self.model.modules():
+            if self.freeze_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+    def losses(self, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Compute the recipe's loss of each image; see :meth:`FittingTask.losses`.
+
+        The terms are called ``<source>/<term>``, where the source is the adversarial set that the images are from,
+        ``self`` if they were made against the model, or ``clean`` if the recipe looks at none.
+        """
+        recipe, weights = self.recipe, dict(self.recipe.weights)
+        images, source = {"clean": to_float(batch.clean)}, "clean"
+        if "adversarial" in recipe.views:
+            images["adversarial"], source = self._adversarial(batch, images["clean"])
+        views = [view for view in images if view in recipe.views or (view == "clean" and self.distillation_weight)]
+        outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
+        logits = dict(zip(views, outputs, strict=True))
+        terms = recipe.terms(logits, batch.labels)
+        if self.distillation_weight and self.start is not None:
+            with torch.no_grad():
+                teacher = self.start(images["clean"])
+            terms["distillation"] = distillation(teacher, logits["clean"], self.temperature)
+            weights["distillation"] = self.distillation_weight
+        total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(0)
+        shown = images.get("adversarial", images["clean"])
+        return total, {f"{source}/{name}": term.detach() for name, term in terms.items()}, shown
+
+    def _adversarial(self, batch: TrainBatch, clean: Tensor) -> tuple[Tensor, str]:
+        """Return the batch's adversarial images and where they are from; without any, attack the model."""
+        if batch.adversarial is not None:
+            return to_float(batch.adversarial), batch.source
+        return self.recipe.attack(self.model, clean, batch.labels, batch.keys, self.seed + self.current_epoch), SELF
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Update the weights, and their moving average."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.global_step)
+
+    def deploy(self) -> Classifier:
+        """Return the classifier that is validated and saved."""
+        model = self.model if self.ema is None else self.ema.module
+        if self.start is not None and self.start_weight:
+            model = interpolate(model, self.start, self.start_weight)
+        return model.eval()
+
+    def saved_weights(self) -> bytes:
+        """Return a file that ``load_model("timm:<name>@<file>")`` takes if the network is one of timm's."""
+        classifier = self.deploy()
+        return to_safetensors(classifier.network, classifier_metadata(classifier))
