@@ -154,6 +154,21 @@ def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str
     assert not any(torch.equal(weights[1][name], value) for name, value in start.items())
 
 
+def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_path: Path) -> None:
+    # One of them has nothing to validate, and the model has buffers, which DDP would have them exchange.
+    held_out = make_attacked(tmp_path, "held_out", sizes=[5])
+    extra = (
+        *(f"--data.validation={json.dumps({'held_out': str(held_out)})}", "--data.shares={fgsm: 1}"),
+        *("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=2"),
+        "--model.init_args.freeze_batch_norm=false",
+    )
+    command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(sets, tmp_path / "run", *extra)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "val/accuracy/held_out" in done.stdout
+
+
 def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     scalars: dict[str, float] = {}

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from lit_adv.attacks import LiveAttack
@@ -184,7 +185,13 @@ class FittingTask(LightningModule, ABC):
                 self.log(f"train/loss/{name}", total / images, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's counts."""
+        """Forget the last epoch's counts, and let each process validate as many batches as it has.
+
+        DDP would exchange the buffers of batch normalizations in the first of them, and wait for ever for a process
+        that has none. The next training step exchanges them.
+        """
+        if isinstance(self.trainer.model, DistributedDataParallel):
+            self.trainer.model.require_forward_param_sync = False
         self._deployed = (self.deploy(),)
         self.robust_accuracy.reset()
 
