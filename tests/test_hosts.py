@@ -102,7 +102,7 @@ def test_a_host_that_is_cut_off_ends_the_job_and_a_restart_makes_the_bytes_of_on
         assert "another process of this run is lost" in said
     report = verify(str(output))
     assert report.faults == []
-    assert report.missing  # else the cable was pulled too late, or nobody noticed before the work was done
+    assert len(report.whole) < 4  # else nobody noticed before the work was done
 
     set_cable(hosts[1], "up")
     for run in start(hosts, tmp_path, seconds_a_pass=0):

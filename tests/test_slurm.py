@@ -138,8 +138,9 @@ def test_a_job_that_slurm_requeues_in_the_middle_completes_with_the_bytes_of_one
 ) -> None:
     job = Job(tmp_path, *GANG)
     job.wait_for_the_first_shard()
-    assert verify(str(job.output)).missing
     slurm("scontrol", "requeue", job.id)
+    job.wait_for_state("PENDING")
+    assert len(verify(str(job.output)).whole) < 4
     job.wait_for_state("COMPLETED")
     assert " Restarts=1 " in job.record
     assert digests(job.output) == undisturbed
@@ -159,7 +160,7 @@ def test_a_job_that_is_told_of_its_time_limit_stops_in_order_and_is_queued_again
     assert f"Exited with exit code {status}" in job.said
     report = verify(str(job.output))
     assert report.faults == []
-    assert report.missing
+    assert len(report.whole) < 4
     job.wait_for_state("COMPLETED")
     assert " Restarts=1 " in job.record
     assert digests(job.output) == undisturbed
@@ -167,14 +168,14 @@ def test_a_job_that_is_told_of_its_time_limit_stops_in_order_and_is_queued_again
 
 
 @pytest.mark.usefixtures("cluster", "undisturbed")
-def test_a_job_one_of_whose_tasks_dies_fails_and_stays_ended(tmp_path: Path) -> None:
+def test_a_job_one_of_whose_tasks_fails_is_ended_and_not_queued_again(tmp_path: Path) -> None:
     job = Job(tmp_path, *GANG)
     job.wait_for_the_first_shard()
     _, *tasks = [line.split() for line in slurm("scontrol", "listpids", f"{job.id}.0").splitlines()]
     [victim] = [int(process) for process, *_, local, _ in tasks if local == "1"]
-    os.kill(victim, signal.SIGKILL)
+    os.kill(victim, signal.SIGINT)  # it exits with 1, as it does on an error
     job.wait_for_state("FAILED")
-    assert verify(str(job.output)).missing
+    assert len(verify(str(job.output)).whole) < 4
 
 
 @pytest.mark.usefixtures("cluster", "undisturbed")
