@@ -1,14 +1,17 @@
-"""Ending a generation run in order when its machine is taken away."""
+"""Ending a generation run in order when its machine, or that of another of its processes, is taken away."""
 
 import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+
+from lit_adv.data.peers import LOST
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +26,17 @@ class PreemptedError(SystemExit):
         super().__init__(EXIT_STATUS)
 
 
+class PeerLostError(SystemExit):
+    """Another process of the run is gone; this one exits with 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
 class StopOnSignal(Callback):
-    """Stops the run on SIGTERM and SIGUSR1, and takes the processes that Lightning started along.
+    """Stops the run when it is asked to by SIGTERM or SIGUSR1, and when another of its processes is lost.
+
+    The processes that Lightning started are taken along.
 
     The batch under attack is dropped at once, whatever is queued for writing is written, shards that are whole by
     then are published, the rest is discarded. What hangs meanwhile, such as an upload, is cut short after
@@ -36,41 +48,48 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stopping = False
+        self._ending: SystemExit | None = None
         self._process = os.getpid()
         self._launcher: Any = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over from Lightning, which gives them back when the run has ended."""
-        self._process, self._stopping = os.getpid(), False
+        self._process, self._ending = os.getpid(), None
         self._launcher = trainer.strategy.launcher
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGUSR1):
-                signal.signal(number, self._stop)
+        for number in (signal.SIGTERM, signal.SIGUSR1, LOST):
+            _set_handler(number, self._stop)
 
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop here if the exception was lost, as happens to one that is raised in a destructor."""
-        if self._stopping:
-            raise PreemptedError
+        if self._ending is not None:
+            raise self._ending
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: without this one their work would end in waiting for it."""
-        if isinstance(exception, PreemptedError):
-            logger.warning("asked to stop: finished shards are kept; run the same command again to make the others")
+        _set_handler(LOST, signal.SIG_IGN)  # the others leave, too; let this one write what is queued
+        if self._ending is not None:
+            reason = "asked to stop" if isinstance(self._ending, PreemptedError) else "lost another process"
+            logger.warning("%s: finished shards are kept; run the same command again to make the others", reason)
         self._pass_on(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Data loader workers inherit the handler.
-        if self._stopping or os.getpid() != self._process:
+        if self._ending is not None or os.getpid() != self._process:
             return
-        self._stopping = True
+        self._ending = PeerLostError() if number == LOST else PreemptedError()
         self._pass_on(number)
-        watchdog = threading.Timer(GRACE_SECONDS, os._exit, [EXIT_STATUS])
+        watchdog = threading.Timer(GRACE_SECONDS, os._exit, [self._ending.code])
         watchdog.daemon = True
         watchdog.start()
-        raise PreemptedError
+        raise self._ending
 
     def _pass_on(self, number: int) -> None:
         if isinstance(self._launcher, _SubprocessScriptLauncher):
             for child in self._launcher.procs:
                 child.send_signal(number)
+
+
+def _set_handler(number: signal.Signals, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Handle a signal, if this is the thread that may."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, handler)
