@@ -166,7 +166,7 @@ def test_a_shard_that_fails_midway_is_discarded_and_the_others_go_on(make: Make,
     output.put(batch("bad", keys="", error="cut off"))
     output.put(batch("good"))
     output.drain()
-    assert output.failed == {"/in/bad.tar": "cut off"}
+    assert output.tally.failed == {"/in/bad.tar": "cut off"}
     assert names(tmp_path) == ["good.json", "good.tar"]
 
 
@@ -233,11 +233,11 @@ def test_other_bytes_under_the_same_name_are_an_alarm(make: Make, tmp_path: Path
     second = make()
     second.put(batch(change=2))
     second.drain()
-    [reason] = second.failed.values()
+    [reason] = second.tally.failed.values()
     assert "s.tar exists with other bytes" in reason
     third = make()
     (tmp_path / "s.tar").unlink()
     third.put(batch(change=2))
     third.drain()
-    [reason] = third.failed.values()
+    [reason] = third.tally.failed.values()
     assert "s.json tells of other bytes than s.tar has; delete both" in reason
