@@ -138,7 +138,7 @@ class ShardOutput:
         samples = describe(batch)
         self._check_budget(source.shard, samples)
         if source.shard not in self._open:
-            self._open[source.shard] = ShardFile(self._folder, source.shard, source.shard_samples)
+            self._open[source.shard] = ShardFile(self._folder, source.shard, source.shard_samples, source.shard_bytes)
         shard = self._open[source.shard]
         for sample, pixels, files in zip(samples, batch.images, self._encode(batch), strict=True):
             shard.add(sample, pixels, files)

@@ -6,7 +6,9 @@ depend on a batch's make-up in their last bits, so this is what makes output sha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -55,7 +57,9 @@ def batch_shards(shards: Iterable[str], decoder: Decoder, batch_size: int) -> It
             with staged(shard) as file:
                 samples = index_samples(file, shard)
                 contents = (read_sample(file, sample) for sample in samples)
-                yield from _batch(shard, samples, contents, decoder, batch_size)
+                size = os.fstat(file.fileno()).st_size
+                for batch in _batch(shard, samples, contents, decoder, batch_size):
+                    yield replace(batch, shard_bytes=size)
         except ShardError as error:
             reason = error.reason
         except OSError as error:

@@ -50,13 +50,15 @@ class ShardFile:
         folder: URL of the output folder.
         source: URL of the input shard.
         samples_expected: How many samples the input shard holds; also an attribute.
+        source_bytes: Size of the input shard.
     """
 
-    def __init__(self, folder: str, source: str, samples_expected: int) -> None:
+    def __init__(self, folder: str, source: str, samples_expected: int, source_bytes: int) -> None:
         self._folder = folder
         self._name = shard_name(source)
         self._source = file_name(source)
         self.samples_expected = samples_expected
+        self._source_bytes = source_bytes
         self._scratch = ExitStack()
         self._file = self._scratch.enter_context(storage.scratch_file(folder, self._name))
         self._tar = self._scratch.enter_context(tar_writer(self._file))
@@ -132,6 +134,7 @@ class ShardFile:
         return Sidecar(
             shard=f"{self._name}.tar",
             source_shard=self._source,
+            source_bytes=self._source_bytes,
             samples_expected=self.samples_expected,
             samples_written=written,
             skipped=self._skipped,

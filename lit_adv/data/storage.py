@@ -63,6 +63,32 @@ def list_names(folder: str) -> set[str]:
         return set()
 
 
+def file_sizes(urls: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of files, in bytes; nothing for those whose storage does not list sizes, as web servers do not.
+
+    Each folder is listed once, which on object storage is much faster than asking for each file.
+    """
+    folders: dict[tuple[AbstractFileSystem, str], list[tuple[str, str]]] = {}
+    for url in urls:
+        filesystem, path = open_filesystem(url)
+        folder, _, name = path.rpartition("/")
+        folders.setdefault((filesystem, folder or "/"), []).append((url, name))
+    sizes: dict[str, int] = {}
+    for (filesystem, folder), files in folders.items():
+        listed = _list_sizes(filesystem, folder)
+        sizes |= {url: size for url, name in files if (size := listed.get(name)) is not None}
+    return sizes
+
+
+def _list_sizes(filesystem: AbstractFileSystem, folder: str) -> dict[str, int | None]:
+    def entries() -> list[dict[str, Any]]:
+        filesystem.invalidate_cache()
+        return list(filesystem.ls(folder, detail=True))
+
+    listed = persist("list", to_url(filesystem, folder), entries)
+    return {str(entry["name"]).rpartition("/")[2]: entry.get("size") for entry in listed}
+
+
 def is_folder(url: str) -> bool:
     """Tell whether there is a folder of that name."""
     filesystem, path = open_filesystem(url)
