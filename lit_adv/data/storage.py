@@ -24,7 +24,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from lit_adv.data.remote import open_filesystem, persist, redact
+from lit_adv.data.remote import IncompleteError, open_filesystem, persist, redact
 
 # The name says whose the file is: only the host that made it can tell whether its maker still lives.
 _PARTIAL = ".partial"
@@ -174,7 +174,7 @@ def _download(url: str, local_file: str) -> None:
     filesystem.get_file(path, local_file)
     expected, received = filesystem.info(path).get("size"), Path(local_file).stat().st_size
     if expected is not None and received != expected:
-        raise ConnectionError(f"{received} of {expected} bytes arrived")
+        raise IncompleteError(f"{received} of {expected} bytes arrived")
 
 
 def sha256(file: BufferedReader | BufferedRandom) -> str:
