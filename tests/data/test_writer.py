@@ -124,7 +124,7 @@ def test_observers_hear_of_a_run_that_ends_badly(
     module, listener = tiny_job.NoiseModule(budget=3 if fault == "writer" else 4), Listener()
     if fault == "attack":
         step = module.predict_step
-        monkeypatch.setattr(module, "predict_step", lambda batch, number: step(batch, number if number < 4 else 1 / 0))
+        monkeypatch.setattr(module, "predict_step", lambda batch, batch_idx: step(batch, 1 / (4 - batch_idx)))
     with pytest.raises((BudgetError, ZeroDivisionError)):
         tiny_job.generate(two_shards, str(tmp_path / "out"), module=module, observers=[listener])
     [tally] = listener.heard[-1]
