@@ -16,8 +16,8 @@ def main(args: ArgsType = None) -> None:
     cli = GenerationCLI(args)
     try:
         cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
-        print_summary(cli.trainer)
     finally:
+        print_summary(cli.trainer)
         leave_process_group()
 
 

@@ -5,18 +5,16 @@ import logging
 import os
 import re
 import sys
-import time
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import torch
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
@@ -26,9 +24,11 @@ from lit_adv.data.evaluation import PairBatch
 from lit_adv.data.manifest import MANIFEST_FILE
 from lit_adv.data.remote import redact
 from lit_adv.data.storage import local_path
-from lit_adv.data.writer import ShardWriter
+from lit_adv.data.tally import Tally
+from lit_adv.data.writer import RunObserver, ShardWriter
 from lit_adv.pictures import draw_examples
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
+from lit_adv.telemetry import Failure, failures, metrics, table
 
 
 class OfflineWandbLogger(WandbLogger):
@@ -118,12 +118,12 @@ class GenerationProgress(TQDMProgressBar):
         self.predict_progress_bar.update(len(batch) + len(batch.skipped))
 
 
-class GenerationTracker(Callback):
-    """Logs what a generation run does to the Trainer's loggers.
+class GenerationTracker(RunObserver):
+    """Logs what a generation run does to the Trainer's loggers, from rank 0 for all processes.
 
-    After each batch, of this process's images: how many are done, share that fooled the surrogate, images a second,
-    mean L-infinity (grey levels) and L2 (pixels in [0, 1]) of the perturbations. Once: a picture of example images.
-    At the end: the totals over all shards, and to W&B the manifest as a data set artifact, by reference.
+    Every few seconds: :func:`lit_adv.telemetry.metrics`, and to W&B a table of the shards that failed, and why. Once: a
+    picture of example images. At the end: the totals over all shards, and to W&B the manifest as a data set artifact,
+    by reference.
 
     Args:
         examples: How many images the picture shows.
@@ -132,13 +132,19 @@ class GenerationTracker(Callback):
     def __init__(self, examples: int = 6) -> None:
         super().__init__()
         self.examples = examples
-        self._images = 0
-        self._sums = dict.fromkeys(("fooled_share", "linf_mean", "l2_mean"), 0.0)
-        self._started = 0.0
+        self._shown = False
+        self._failures = 0
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._started = time.perf_counter()
+    def on_report(self, trainer: Trainer, tallies: list[Tally]) -> None:
+        """Log how far all processes are."""
+        values = metrics(tallies)
+        failed = failures(tallies)
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=int(values["images"]))
+            logger.save()  # Lightning's CSVLogger otherwise keeps its rows in memory to the end
+            if isinstance(logger, WandbLogger) and len(failed) > self._failures:
+                logger.log_table("failed_shards", columns=list(Failure._fields), data=[list(row) for row in failed])
+        self._failures = len(failed)
 
     @rank_zero_only
     def on_predict_batch_end(
@@ -150,28 +156,16 @@ class GenerationTracker(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Log the means over all images so far."""
-        if not len(outputs):
-            return
-        if not self._images:
+        """Show the first images."""
+        if len(outputs) and not self._shown:
+            self._shown = True
             self._log_examples(trainer, outputs)
-        self._images += len(outputs)
-        change = (outputs.images.float() - outputs.source.images.float()).flatten(1)
-        self._sums["fooled_share"] += outputs.fooled.sum().item()
-        self._sums["linf_mean"] += change.abs().amax(1).sum().item()
-        self._sums["l2_mean"] += torch.linalg.vector_norm(change, dim=1).sum().item() / 255
-        metrics = {name: total / self._images for name, total in self._sums.items()}
-        metrics["images_per_second"] = self._images / (time.perf_counter() - self._started)
-        for logger in trainer.loggers:
-            logger.log_metrics({"images": self._images, **metrics}, step=self._images)
 
     @rank_zero_only
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the totals and the artifact."""
         writer = find_writer(trainer)
         for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):
-                logger.save()
             if isinstance(logger, WandbLogger) and writer.summary is not None:
                 logger.experiment.summary.update({f"total/{k}": v for k, v in vars(writer.summary).items()})
                 logger.experiment.log_artifact(manifest_artifact(writer.path))
@@ -286,15 +280,16 @@ def _has_api_key() -> bool:
 
 @rank_zero_only
 def print_summary(trainer: Trainer) -> None:
-    """Print what a generation run has made."""
+    """Print what a generation run has made, and where its time went; nothing if it has not begun."""
     writer = find_writer(trainer)
+    if not writer.tallies:
+        return
+    print(f"\n{table(writer.tallies)}\n")
     if (summary := writer.summary) is None:
         print(f"shards are still missing in {redact(writer.path)}; run the same command again to make them")
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
-    if writer.images_per_second:
-        print(f"speed     {writer.images_per_second:.2f} images/s")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
     print(f"shards    {local_path(writer.path) or redact(writer.path)}")
 

@@ -25,6 +25,7 @@ from PIL import Image
 
 from generate import main
 from lit_adv.attacks import GradientSignSettings
+from lit_adv.data.verify import verify
 from lit_adv.models import load_model
 from tests.data.conftest import sample_files, tar_bytes
 
@@ -234,6 +235,28 @@ def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "two") == one
     assert "18 adversarial" in done.stdout
+
+
+def test_two_jobs_started_by_mistake_into_one_folder_make_the_bytes_of_one(tmp_path: Path) -> None:
+    one = digests(run_tiny(tmp_path, "--model.attack=fgsm", shards=4))
+    command = [
+        sys.executable, str(ROOT / "generate.py"), CONFIG, *QUIET, "--model.attack=fgsm",
+        "--model.surrogate=import:tests.models_of_tests:paced", f"--data.shards={tmp_path}/tiny-{{000000..000003}}.tar",
+        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0", f"--output.path={tmp_path}/shared",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": "0.5"}
+    jobs = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [job.communicate(timeout=240)[0] for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], said
+    begun = [int(words[words.index(" of 4 shards are missing") - 1]) for words in said]
+    assert sum(begun) > 4  # some shards were made by both
+    assert digests(tmp_path / "shared") == one
+    assert verify(str(tmp_path / "shared"), f"{tmp_path}/tiny-*.tar").complete
 
 
 def test_a_damaged_shard_of_any_process_fails_the_whole_run_by_name(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class ImageBatch(TensorBatch):
         skipped: The samples skipped since the shard's previous batch.
         targets: int64 [B], the class each image is to be taken for; None unless the data names targets.
         error: Why the shard cannot be used; such a batch is empty and the shard's last.
+        shard_bytes: Size of the shard's file; 0 where the shard cannot be used.
     """
 
     images: Tensor
@@ -60,6 +61,7 @@ class ImageBatch(TensorBatch):
     skipped: list[Skipped] = field(default_factory=list)
     targets: Tensor | None = None
     error: str | None = None
+    shard_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)

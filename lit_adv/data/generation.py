@@ -10,15 +10,20 @@ from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
+from lit_adv.data import storage
 from lit_adv.data.batch import ImageBatch
 from lit_adv.data.decode import Decoder, Interpolation
+from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.pack import is_image_folder, pack
 from lit_adv.data.reader import read_batches
-from lit_adv.data.shards import list_shards, shard_name
-from lit_adv.data.sidecar import finished
+from lit_adv.data.remote import redact
+from lit_adv.data.shards import is_http, list_shards, shard_name
+from lit_adv.data.sidecar import finished, read_sidecars
 from lit_adv.data.writer import ShardWriter
 
 logger = logging.getLogger(__name__)
+
+_NAMED = 5  # shards of other data in one message
 
 
 class GenerationDataModule(LightningDataModule):
@@ -129,13 +134,41 @@ class GenerationDataModule(LightningDataModule):
 
     def _missing(self, callbacks: list[Callback]) -> list[str]:
         outputs = [callback.path for callback in callbacks if isinstance(callback, ShardWriter)]
-        done = set[str]().union(*map(finished, outputs))
-        return [shard for shard in self._share if shard_name(shard) not in done]
+        missing = self._share
+        for output in outputs:
+            done = finished(output)
+            _refuse_other_data(output, [shard for shard in self._share if shard_name(shard) in done])
+            missing = [shard for shard in missing if shard_name(shard) not in done]
+        return missing
 
     @property
     def _share(self) -> list[str]:
         """The shards of this job."""
         return self.plan[self.job_index :: self.job_count]
+
+
+def _refuse_other_data(output: str, shards: list[str]) -> None:
+    """Make sure that what is done was made from these shards, and not from others of the same names.
+
+    Sizes are compared, not contents, for that would mean reading all again; ``verify --source`` does.
+
+    Raises:
+        ConfigMismatchError: If an input shard has another size than when it was attacked.
+    """
+    sizes = storage.file_sizes([shard for shard in shards if not is_http(shard)])
+    sidecars = read_sidecars(output, [shard_name(shard) for shard in sizes])
+    named = [
+        f"{redact(shard)}: {sidecar.source_bytes} bytes when it was attacked, {size} now"
+        for (shard, size), sidecar in zip(sizes.items(), sidecars, strict=True)
+        if sidecar.source_bytes != size
+    ]
+    if named:
+        more = f"\n  and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise ConfigMismatchError(
+            f"{redact(output)} was made from other data under the same names:\n  "
+            + "\n  ".join(named[:_NAMED])
+            + f"{more}\nUse that data, choose another folder, or delete these shards and their sidecars there."
+        )
 
 
 def _parse_job(job: str) -> tuple[int, int]:

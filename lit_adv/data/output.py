@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,10 @@ from lit_adv.data.batch import AdversarialBatch
 from lit_adv.data.encode import ImageFormat, encode_image
 from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample, ShardFile
+from lit_adv.data.stopwatch import Stopwatch
+from lit_adv.data.tally import Tally
+
+logger = logging.getLogger(__name__)
 
 
 class BudgetError(RuntimeError):
@@ -33,9 +38,6 @@ class ShardOutput:
         clean_images: Whether to store the clean images, too.
         encode_threads: Threads that encode images.
         queue_batches: Batches that may wait to be written.
-
-    Attributes:
-        images: How many images were written; complete after :meth:`drain`.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class ShardOutput:
         self._waiting: deque[Future[None]] = deque()
         self._open: dict[str, ShardFile] = {}
         self._failed: dict[str, str] = {}
-        self.images = 0
+        self._images = self._fooled = self._linf_sum = 0
+        self._l2_sum = 0.0
+        self._shards_done = self._samples_of_done = 0
+        self._blocked, self._writing = Stopwatch(), Stopwatch()
 
     def put(self, batch: AdversarialBatch) -> None:
         """Hand over a batch; wait only if too many wait already.
@@ -68,8 +73,9 @@ class ShardOutput:
         Raises:
             Exception: What went wrong with an earlier batch, such as a :class:`BudgetError`.
         """
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._queue_batches):
-            self._waiting.popleft().result()
+        with self._blocked:
+            while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._queue_batches):
+                self._waiting.popleft().result()
         self._waiting.append(self._writer.submit(self._write, batch))
 
     def drain(self) -> None:
@@ -78,8 +84,9 @@ class ShardOutput:
         Raises:
             Exception: What went wrong with a batch.
         """
-        while self._waiting:
-            self._waiting.popleft().result()
+        with self._blocked:
+            while self._waiting:
+                self._waiting.popleft().result()
 
     def close(self) -> None:
         """Stop the threads and discard the shards that have not ended."""
@@ -90,9 +97,22 @@ class ShardOutput:
             self._open.popitem()[1].discard()
 
     @property
-    def failed(self) -> dict[str, str]:
-        """The input shards whose output could not be made, and why; complete after :meth:`drain`."""
-        return self._failed
+    def tally(self) -> Tally:
+        """What has been written so far, in numbers; complete after :meth:`drain`."""
+        being_written = tuple(self._open.values())
+        return Tally(
+            images=self._images,
+            fooled=self._fooled,
+            linf_sum=self._linf_sum,
+            l2_sum=self._l2_sum,
+            shards_done=self._shards_done,
+            failed=dict(self._failed),
+            samples_done=self._samples_of_done + sum(shard.samples_done for shard in being_written),
+            samples_known=self._samples_of_done + sum(shard.samples_expected for shard in being_written),
+            shards_known=self._shards_done + len(being_written),
+            seconds_blocked=self._blocked.seconds,
+            seconds_writing=self._writing.seconds,
+        )
 
     @property
     def unfinished(self) -> list[str]:
@@ -100,27 +120,45 @@ class ShardOutput:
         return [shard.progress for shard in self._open.values()]
 
     def _write(self, batch: AdversarialBatch) -> None:
+        with self._writing:
+            if batch.source.error is None:
+                self._append(batch)
+            else:
+                self._fail(batch.source.shard, batch.source.error)
+
+    def _fail(self, shard: str, reason: str) -> None:
+        """Give up a shard, and say so; that is no reason to hold up the others."""
+        self._failed[shard] = reason
+        logger.warning("%s cannot be made, the others go on: %s", redact(shard), redact(reason))
+        if shard in self._open:
+            self._open.pop(shard).discard()
+
+    def _append(self, batch: AdversarialBatch) -> None:
         source = batch.source
-        if source.error is not None:
-            self._failed[source.shard] = source.error
-            if source.shard in self._open:
-                self._open.pop(source.shard).discard()
-            return
         samples = describe(batch)
         self._check_budget(source.shard, samples)
         if source.shard not in self._open:
-            self._open[source.shard] = ShardFile(self._folder, source.shard, source.shard_samples)
+            self._open[source.shard] = ShardFile(self._folder, source.shard, source.shard_samples, source.shard_bytes)
         shard = self._open[source.shard]
         for sample, pixels, files in zip(samples, batch.images, self._encode(batch), strict=True):
             shard.add(sample, pixels, files)
         shard.note(source.skipped, batch.seconds)
-        self.images += len(samples)
+        self._count(samples)
         if source.last:
             del self._open[source.shard]
             try:
                 shard.commit(self._fingerprint)
-            except FileExistsError as error:  # other bytes are there already; no reason to hold up the other shards
-                self._failed[source.shard] = str(error)
+            except FileExistsError as error:  # other bytes are there already
+                self._fail(source.shard, str(error))
+            else:
+                self._shards_done += 1
+                self._samples_of_done += shard.samples_expected
+
+    def _count(self, samples: list[AdversarialSample]) -> None:
+        self._images += len(samples)
+        self._fooled += sum(sample.fooled for sample in samples)
+        self._linf_sum += sum(sample.linf for sample in samples)
+        self._l2_sum += sum(sample.l2 for sample in samples)
 
     def _check_budget(self, shard: str, samples: list[AdversarialSample]) -> None:
         for sample in samples:

@@ -6,7 +6,9 @@ depend on a batch's make-up in their last bits, so this is what makes output sha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,6 +17,7 @@ from torch.utils.data import get_worker_info
 
 from lit_adv.data.batch import ImageBatch, Skipped
 from lit_adv.data.decode import Decoder, Sample, SampleError
+from lit_adv.data.remote import StorageGoneError
 from lit_adv.data.storage import staged
 from lit_adv.data.tar import IndexedSample, ShardError, index_samples, read_sample
 
@@ -49,15 +52,23 @@ def split_by_worker(shards: Iterable[str]) -> Iterator[str]:
 
 
 def batch_shards(shards: Iterable[str], decoder: Decoder, batch_size: int) -> Iterator[ImageBatch]:
-    """Yield the batches of each shard in turn. A shard that cannot be used ends in a batch that says why."""
+    """Yield the batches of each shard in turn. A shard that cannot be used ends in a batch that says why.
+
+    Raises:
+        StorageGoneError: If no other shard could be read either.
+    """
     for shard in shards:
         try:
             with staged(shard) as file:
                 samples = index_samples(file, shard)
                 contents = (read_sample(file, sample) for sample in samples)
-                yield from _batch(shard, samples, contents, decoder, batch_size)
+                size = os.fstat(file.fileno()).st_size
+                for batch in _batch(shard, samples, contents, decoder, batch_size):
+                    yield replace(batch, shard_bytes=size)
         except ShardError as error:
             reason = error.reason
+        except StorageGoneError:
+            raise
         except OSError as error:
             reason = str(error)
         else:

@@ -6,15 +6,17 @@ import errno
 import itertools
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from fsspec import AbstractFileSystem
 from fsspec.config import conf
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,19 @@ _PASSING_STATUS = {408, 425, 429}  # and all from 500
 _USER_INFO = re.compile(r"(\w[\w+.-]*://)[^/\s'\"]*@")
 _QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?[^\s'\"]*")
 
+#: Of transfers that were cut short. They speak of one file; the server answers.
+_CUT_SHORT = {"ClientPayloadError", "IncompleteReadError", "ResponseStreamingError"}  # aiohttp's and botocore's
+
 _retries = itertools.count(1)
+_failing_since: dict[str, float] = {}  # by endpoint, since its last success; shared by all threads
+
+
+class StorageGoneError(OSError):
+    """Storage has not answered as it should for :data:`PATIENCE_SECONDS`; there is no use in asking for other files."""
+
+
+class IncompleteError(ConnectionError):
+    """Less of a file has arrived than there is."""
 
 
 def open_filesystem(url: str) -> tuple[AbstractFileSystem, str]:
@@ -61,23 +75,31 @@ def persist(action: str, url: str, operation: Callable[[], Result]) -> Result:
     Raises:
         FileNotFoundError: If there is no such file.
         FileExistsError: If the operation creates a file that is there.
-        OSError: If a fault lasts; the message names the endpoint and holds no credentials.
+        StorageGoneError: If the endpoint has failed for :data:`PATIENCE_SECONDS`, in whatever operations; a further one
+            is tried only once.
+        OSError: If another fault lasts. All messages name the endpoint and hold no credentials.
     """
     filesystem, _ = open_filesystem(url)
     if isinstance(filesystem, LocalFileSystem):
         return operation()
+    endpoint = _endpoint(filesystem, url)
 
     def log(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         logger.warning("retry %d of this process: cannot %s %s: %s", next(_retries), action, redact(url), _say(error))
 
+    def has_lasted(state: RetryCallState) -> bool:
+        since = min(_failing_since.setdefault(endpoint, state.start_time), state.start_time)
+        return time.monotonic() - since >= PATIENCE_SECONDS
+
     attempts = Retrying(
         retry=retry_if_exception(is_passing),
-        stop=stop_after_delay(PATIENCE_SECONDS),
+        stop=has_lasted,
         wait=wait_random_exponential(multiplier=0.25, max=8),
         before_sleep=log,
         reraise=True,
     )
+    answered = True
     try:
         return attempts(operation)
     except FileExistsError:
@@ -85,10 +107,16 @@ def persist(action: str, url: str, operation: Callable[[], Result]) -> Result:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {redact(url)}") from None
     except Exception as error:  # every remote file system has its own family of errors
-        place = f"{redact(url)} ({_endpoint(filesystem)})"
-        lasted = f" for {PATIENCE_SECONDS:.0f} s" if is_passing(error) else ""
+        answered = not is_passing(error)
+        lasted = "" if answered else f" for {PATIENCE_SECONDS:.0f} s"
+        gone = not answered and not isinstance(error, IncompleteError) and type(error).__name__ not in _CUT_SHORT
         # The cause is left out: its message may hold a signed URL.
-        raise OSError(f"cannot {action} {place}{lasted}: {_say(error)}") from None
+        raise (StorageGoneError if gone else OSError)(
+            f"cannot {action} {redact(url)} ({endpoint}){lasted}: {_say(error)}"
+        ) from None
+    finally:
+        if answered:
+            _failing_since.pop(endpoint, None)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -127,7 +155,10 @@ def _options(protocol: str) -> dict[str, Any]:
     return {}
 
 
-def _endpoint(filesystem: AbstractFileSystem) -> str:
+def _endpoint(filesystem: AbstractFileSystem, url: str) -> str:
+    if get_protocol(url) in ("http", "https"):
+        parts = urlsplit(url)
+        return redact(f"{parts.scheme}://{parts.netloc}")
     options = getattr(filesystem, "client_kwargs", None) or {}
     endpoint = getattr(filesystem, "endpoint_url", None) or options.get("endpoint_url")
     return redact(str(endpoint)) if endpoint else f"the default endpoint of {type(filesystem).__name__}"

@@ -49,14 +49,16 @@ class ShardFile:
     Args:
         folder: URL of the output folder.
         source: URL of the input shard.
-        samples_expected: How many samples the input shard holds.
+        samples_expected: How many samples the input shard holds; also an attribute.
+        source_bytes: Size of the input shard.
     """
 
-    def __init__(self, folder: str, source: str, samples_expected: int) -> None:
+    def __init__(self, folder: str, source: str, samples_expected: int, source_bytes: int) -> None:
         self._folder = folder
         self._name = shard_name(source)
         self._source = file_name(source)
-        self._expected = samples_expected
+        self.samples_expected = samples_expected
+        self._source_bytes = source_bytes
         self._scratch = ExitStack()
         self._file = self._scratch.enter_context(storage.scratch_file(folder, self._name))
         self._tar = self._scratch.enter_context(tar_writer(self._file))
@@ -87,9 +89,14 @@ class ShardFile:
         self._attack_seconds += attack_seconds
 
     @property
+    def samples_done(self) -> int:
+        """How many samples are written or skipped."""
+        return len(self._samples) + len(self._skipped)
+
+    @property
     def progress(self) -> str:
         """How far the shard has come, for a message."""
-        return f"{self._name}.tar ({len(self._samples) + len(self._skipped)} of {self._expected} samples)"
+        return f"{self._name}.tar ({self.samples_done} of {self.samples_expected} samples)"
 
     def commit(self, fingerprint: str) -> Sidecar:
         """Publish the shard, then its sidecar.
@@ -105,7 +112,7 @@ class ShardFile:
             FileExistsError: If other bytes were published under the shard's name.
         """
         with self._scratch:
-            if len(self._samples) + len(self._skipped) != self._expected:
+            if self.samples_done != self.samples_expected:
                 raise RuntimeError(f"{self.progress} is incomplete and is not published")
             self._tar.close()
             self._file.flush()
@@ -127,7 +134,8 @@ class ShardFile:
         return Sidecar(
             shard=f"{self._name}.tar",
             source_shard=self._source,
-            samples_expected=self._expected,
+            source_bytes=self._source_bytes,
+            samples_expected=self.samples_expected,
             samples_written=written,
             skipped=self._skipped,
             fooled=sum(sample.fooled for sample in self._samples),

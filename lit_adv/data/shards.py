@@ -32,7 +32,7 @@ def shard_name(url: str) -> str:
 
 def file_name(url: str) -> str:
     """Return the last part of a URL's path."""
-    return PurePosixPath(urlsplit(url).path if _is_http(url) else url).name
+    return PurePosixPath(urlsplit(url).path if is_http(url) else url).name
 
 
 def is_image_name(name: str) -> bool:
@@ -62,9 +62,9 @@ def list_shards(shards: str | Sequence[str]) -> list[str]:
             raise ValueError(f"{pattern!r} would run a shell command; name the shards by path or URL instead")
         for url in braceexpand(pattern):
             # A web server lists nothing, so a shard missing there is found out when it is read.
-            found += [url] if _is_http(url) else _expand(url)
+            found += [url] if is_http(url) else _expand(url)
     for url in found:
-        if _is_http(url):
+        if is_http(url):
             continue
         filesystem, path = open_filesystem(url)
         folder, _, name = path.rpartition("/")
@@ -121,5 +121,6 @@ def _check_names(urls: Sequence[str]) -> None:
         named[name] = url
 
 
-def _is_http(url: str) -> bool:
+def is_http(url: str) -> bool:
+    """Tell whether a URL is that of a web server, which lists nothing."""
     return url.startswith(("http://", "https://"))

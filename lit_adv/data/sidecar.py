@@ -24,6 +24,7 @@ class Sidecar:
     Attributes:
         shard: File name of the output shard.
         source_shard: File name of the input shard.
+        source_bytes: Size of the input shard, by which data of the same name is told apart.
         samples_expected: Samples of the input shard; always ``samples_written + len(skipped)``.
         samples_written: Samples of the output shard.
         skipped: The samples that could not be used, and why.
@@ -41,6 +42,7 @@ class Sidecar:
 
     shard: str
     source_shard: str
+    source_bytes: int
     samples_expected: int
     samples_written: int
     skipped: list[Skipped]

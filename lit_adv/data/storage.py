@@ -24,7 +24,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from lit_adv.data.remote import open_filesystem, persist, redact
+from lit_adv.data.remote import IncompleteError, open_filesystem, persist, redact
 
 # The name says whose the file is: only the host that made it can tell whether its maker still lives.
 _PARTIAL = ".partial"
@@ -61,6 +61,32 @@ def list_names(folder: str) -> set[str]:
         return {entry.rstrip("/").rsplit("/", 1)[-1] for entry in persist("list", folder, entries)}
     except FileNotFoundError:
         return set()
+
+
+def file_sizes(urls: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of files, in bytes; nothing for those whose storage does not list sizes, as web servers do not.
+
+    Each folder is listed once, which on object storage is much faster than asking for each file.
+    """
+    folders: dict[tuple[AbstractFileSystem, str], list[tuple[str, str]]] = {}
+    for url in urls:
+        filesystem, path = open_filesystem(url)
+        folder, _, name = path.rpartition("/")
+        folders.setdefault((filesystem, folder or "/"), []).append((url, name))
+    sizes: dict[str, int] = {}
+    for (filesystem, folder), files in folders.items():
+        listed = _list_sizes(filesystem, folder)
+        sizes |= {url: size for url, name in files if (size := listed.get(name)) is not None}
+    return sizes
+
+
+def _list_sizes(filesystem: AbstractFileSystem, folder: str) -> dict[str, int | None]:
+    def entries() -> list[dict[str, Any]]:
+        filesystem.invalidate_cache()
+        return list(filesystem.ls(folder, detail=True))
+
+    listed = persist("list", to_url(filesystem, folder), entries)
+    return {str(entry["name"]).rpartition("/")[2]: entry.get("size") for entry in listed}
 
 
 def is_folder(url: str) -> bool:
@@ -148,7 +174,7 @@ def _download(url: str, local_file: str) -> None:
     filesystem.get_file(path, local_file)
     expected, received = filesystem.info(path).get("size"), Path(local_file).stat().st_size
     if expected is not None and received != expected:
-        raise ConnectionError(f"{received} of {expected} bytes arrived")
+        raise IncompleteError(f"{received} of {expected} bytes arrived")
 
 
 def sha256(file: BufferedReader | BufferedRandom) -> str:

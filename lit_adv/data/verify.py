@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -370,11 +371,14 @@ def _check_source(
         return  # the list of shards is at fault, and reported
     try:
         with storage.staged(sources[name]) as file:
+            size = os.fstat(file.fileno()).st_size
             found = list(_read_labels(file, sources[name], job.decoder))
     except (ShardError, OSError) as error:
         yield Fault(name, f"its source cannot be read: {error}")
         return
     files = (f"{name}.tar", f"{name}.json")
+    if size != sidecar.source_bytes:
+        yield Fault(name, f"{sources[name]} has {size} bytes, but {sidecar.source_bytes} when it was attacked", files)
     accounted = Counter(labels.keys()) + Counter(key for key, _ in sidecar.skipped)
     if accounted != Counter(key for key, _ in found):
         yield Fault(name, f"its keys are not those of {sources[name]}", files)

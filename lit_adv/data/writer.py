@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from lit_adv.data import storage
@@ -19,6 +20,9 @@ from lit_adv.data.manifest import Summary, finalize
 from lit_adv.data.output import ShardOutput
 from lit_adv.data.peers import Peers
 from lit_adv.data.remote import redact
+from lit_adv.data.stopwatch import Stopwatch
+from lit_adv.data.tally import Tally
+from lit_adv.memory import memory_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +34,28 @@ class GenerationFailedError(RuntimeError):
 class _Outcome(NamedTuple):
     """What one process has to say at the end of a run."""
 
-    failed: dict[str, str]
+    tally: Tally
     error: str | None
-    images: int
-    seconds: float
+
+
+class RunObserver(Callback):
+    """A callback that hears now and then, in rank 0 alone, how far the whole run is."""
+
+    def on_report(self, trainer: Trainer, tallies: list[Tally]) -> None:
+        """Called every few seconds while the run works, and once when it has ended, well or not.
+
+        Args:
+            trainer: The Trainer.
+            tallies: The latest that is known of each process, in the order of ranks.
+        """
 
 
 class ShardWriter(BasePredictionWriter):
     """Writes each :class:`AdversarialBatch` that ``predict_step`` returns into its shard's output shard.
 
     Encoding and writing happen in threads, so the device does not wait for them. A shard is published when its
-    last batch is written, whole and exactly once; what is unfinished when the run ends leaves no trace.
+    last batch is written, whole and exactly once; what is unfinished when the run ends leaves no trace. On the way it
+    takes down where the time goes, and tells each :class:`RunObserver` among the Trainer's callbacks.
 
     The LightningModule says what it does through two attributes: ``fingerprint``, its settings as a dict of JSON's
     types, and ``budget``, the largest change of a pixel in grey levels (None: any). The data module has a
@@ -52,10 +67,12 @@ class ShardWriter(BasePredictionWriter):
         clean_images: Whether to store the clean image, too, as ``<key>.clean.<format>``.
         encode_threads: Threads that encode images.
         queue_batches: Batches that may wait to be written before the attack has to wait.
+        report_seconds: Least time between two reports of how far the run is.
 
     Attributes:
         summary: Totals over all shards; None until none is missing.
-        images_per_second: Speed of all processes together, from the start of the run to the last image on disk.
+        tallies: What each process has done, in the order of ranks, as far as this process knows; complete after a run
+            that ended well.
 
     Raises:
         ValueError: If there is not at least one thread and one batch.
@@ -68,6 +85,7 @@ class ShardWriter(BasePredictionWriter):
         clean_images: bool = True,
         encode_threads: int = 2,
         queue_batches: int = 4,
+        report_seconds: float = 10.0,
     ) -> None:
         super().__init__(write_interval="batch")
         if encode_threads < 1 or queue_batches < 1:
@@ -79,8 +97,9 @@ class ShardWriter(BasePredictionWriter):
         self.clean_images = clean_images
         self.encode_threads = encode_threads
         self.queue_batches = queue_batches
+        self.report_seconds = report_seconds
         self.summary: Summary | None = None
-        self.images_per_second = 0.0
+        self.tallies: list[Tally] = []
         self._output: ShardOutput | None = None
 
     @property
@@ -121,9 +140,17 @@ class ShardWriter(BasePredictionWriter):
         )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Meet the other processes and start the clock."""
-        self._peers = Peers()
-        self._started = time.perf_counter()
+        """Meet the other processes and start the clocks."""
+        self._own = Tally(shards_assigned=len(_data_module(trainer).assigned))
+        self._peers = Peers(self._own)
+        self._started = self._reported = time.perf_counter()
+        self._attack_seconds = 0.0
+        self._waiting = Stopwatch()
+        self._waiting.start()
+
+    def on_predict_batch_start(self, *args: Any, **kwargs: Any) -> None:
+        """Take down how long this process has waited for the batch."""
+        self._waiting.stop()
 
     def write_on_batch_end(
         self,
@@ -136,8 +163,14 @@ class ShardWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Hand a batch to the writing thread; raises what went wrong there with an earlier one."""
-        if self._output is not None:
-            self._output.put(prediction)
+        if self._output is None:
+            return
+        self._attack_seconds += prediction.seconds
+        self._output.put(prediction)
+        if self._report_is_due():
+            self._own = self._take_stock(trainer, self._output)
+            self._report(trainer)
+        self._waiting.start()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait until all is written, and complete the output if nothing is missing any more.
@@ -147,17 +180,19 @@ class ShardWriter(BasePredictionWriter):
         """
         if self._output is None:
             return
+        self._waiting.stop()
         error = _drain(self._output)
         for progress in self._output.unfinished:
             logger.warning("the run ended within %s; run again to make this shard", progress)
-        seconds = time.perf_counter() - self._started
+        self._own = replace(self._take_stock(trainer, self._output), ended=True)
+        self._report(trainer)
         said = None if error is None else f"{type(error).__name__}: {error}"
-        outcomes = self._peers.gather(_Outcome(self._output.failed, said, self._output.images, seconds))
+        outcomes = self._peers.gather(_Outcome(self._own, said), meanwhile=lambda: self._report_if_due(trainer))
         self._discard()
+        self._tell(trainer, [outcome.tally for outcome in outcomes])
         if error is not None:
             raise error
-        self.images_per_second = sum(o.images for o in outcomes) / max(o.seconds for o in outcomes)
-        failed = [f"{redact(shard)}: {why}" for outcome in outcomes for shard, why in outcome.failed.items()]
+        failed = [f"{redact(shard)}: {why}" for outcome in outcomes for shard, why in outcome.tally.failed.items()]
         failed += [outcome.error for outcome in outcomes if outcome.error is not None]
         if failed:
             raise GenerationFailedError(f"{len(failed)} shards could not be made:\n  " + "\n  ".join(failed))
@@ -168,7 +203,41 @@ class ShardWriter(BasePredictionWriter):
         if self._output is not None:
             with suppress(Exception):  # the first error counts
                 self._output.drain()
+            with suppress(Exception):
+                self._own = self._take_stock(trainer, self._output)
+                self._report(trainer)
         self._discard()
+
+    def _take_stock(self, trainer: Trainer, output: ShardOutput) -> Tally:
+        return replace(
+            output.tally,
+            shards_assigned=self._own.shards_assigned,
+            seconds=time.perf_counter() - self._started,
+            seconds_waiting=self._waiting.seconds,
+            seconds_attacking=self._attack_seconds,
+            memory_bytes=memory_in_use(trainer.strategy.root_device),
+        )
+
+    def _report_is_due(self) -> bool:
+        return time.perf_counter() - self._reported >= self.report_seconds
+
+    def _report_if_due(self, trainer: Trainer) -> None:
+        if self._report_is_due():
+            self._report(trainer)
+
+    def _report(self, trainer: Trainer) -> None:
+        """Tell the other processes, and in rank 0 the observers, how far this process is."""
+        self._reported = time.perf_counter()
+        self._peers.post(self._own)
+        if trainer.is_global_zero:
+            self._tell(trainer, [note or Tally() for note in self._peers.notes])
+
+    def _tell(self, trainer: Trainer, tallies: list[Tally]) -> None:
+        self.tallies = tallies
+        if trainer.is_global_zero:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]  # the Trainer sets it without declaring it
+                if isinstance(callback, RunObserver):
+                    callback.on_report(trainer, tallies)
 
     def _discard(self) -> None:
         if self._output is not None:

@@ -1,5 +1,6 @@
 """Which shards a process makes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ import pytest
 from lightning.pytorch import Trainer
 
 from lit_adv.data.generation import GenerationDataModule
+from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.shards import shard_name
 from lit_adv.data.sidecar import finished
 from lit_adv.data.writer import ShardWriter
@@ -30,12 +32,13 @@ class Rank:
         return missing if self.missing is None else self.missing
 
 
-def test_ranks_divide_what_is_missing_without_overlap(make_shard: Callable[..., Path], tmp_path: Path) -> None:
+def test_ranks_divide_what_is_missing_without_overlap(
+    make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
+) -> None:
     for number in range(5):
         make_shard(f"in/s{number}.tar", 2, first=10 * number)
-    (tmp_path / "out").mkdir()
-    for name in ("s1.tar", "s1.json", "s2.tar"):  # s2 has no sidecar: it is not done
-        (tmp_path / "out" / name).touch()
+    tiny_job.generate(str(tmp_path / "in/s1.tar"), str(tmp_path / "out"))
+    (tmp_path / "out/s2.tar").touch()  # it has no sidecar: it is not done
     data = GenerationDataModule(str(tmp_path / "in"), image_size=16)
     data.setup("predict")
     missing = [shard for shard in data.plan if shard_name(shard) != "s1"]
@@ -62,6 +65,32 @@ def test_jobs_divide_the_shards_whenever_they_start(
     assert max(map(len, made)) - min(map(len, made)) <= 1
     for name in ("s0.tar", "s1.tar", "s2.tar", "s3.tar", "manifest.json", "job.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_other_data_under_the_same_names_is_refused_by_the_shards_that_differ(
+    two_shards: str, make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    made = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    sizes = [(tmp_path / f"in/shard-00000{number}.tar").stat().st_size for number in (0, 1)]
+    other = make_shard("in/shard-000001.tar", 40)
+    message = f"{other}: {sizes[1]} bytes when it was attacked, {other.stat().st_size} now"
+    with pytest.raises(ConfigMismatchError, match=re.escape(message)) as error:
+        tiny_job.generate(two_shards, str(tmp_path / "out"))
+    assert "shard-000000" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == made
+    for name in ("shard-000001.tar", "shard-000001.json"):
+        (tmp_path / "out" / name).unlink()
+    assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 47
+
+
+def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    (tmp_path / "in").rename(tmp_path / "moved")
+    (tmp_path / "in").mkdir()
+    for path in (tmp_path / "moved").iterdir():
+        (tmp_path / "in" / path.name).symlink_to(path)
+    assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 11
 
 
 def test_a_job_run_again_makes_nothing_twice(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:

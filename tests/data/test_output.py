@@ -166,8 +166,22 @@ def test_a_shard_that_fails_midway_is_discarded_and_the_others_go_on(make: Make,
     output.put(batch("bad", keys="", error="cut off"))
     output.put(batch("good"))
     output.drain()
-    assert output.failed == {"/in/bad.tar": "cut off"}
+    assert output.tally.failed == {"/in/bad.tar": "cut off"}
     assert names(tmp_path) == ["good.json", "good.tar"]
+
+
+def test_the_tally_counts_images_shards_and_failures(make: Make) -> None:
+    output = make()
+    output.put(batch("bad", last=False, total=4))
+    output.put(batch("bad", keys="", error="cut off"))
+    output.put(batch("good", keys="abc", total=3))
+    output.put(batch("open", last=False, total=5, change=1))
+    output.drain()
+    tally = output.tally
+    assert (tally.images, tally.fooled, tally.linf_sum) == (7, 3, 2 * 5 + 1 * 2)
+    assert tally.l2_sum == pytest.approx((2 * 5 + 1 * 2) / 255, abs=1e-5)
+    assert (tally.shards_done, tally.failed) == (1, {"/in/bad.tar": "cut off"})
+    assert (tally.samples_done, tally.samples_known, tally.shards_known) == (3 + 2, 3 + 5, 2)
 
 
 def test_closing_discards_what_is_unfinished(make: Make, tmp_path: Path) -> None:
@@ -205,6 +219,7 @@ def test_the_queue_is_bounded_and_a_failure_in_the_thread_frees_it(make: Make, m
     release.set()
     third.join()
     assert [str(error) for error in errors] == ["No space left on device"]
+    assert output.tally.seconds_blocked >= 0.05
 
 
 def test_a_twin_that_made_the_same_shard_is_no_error(make: Make, tmp_path: Path) -> None:
@@ -233,11 +248,11 @@ def test_other_bytes_under_the_same_name_are_an_alarm(make: Make, tmp_path: Path
     second = make()
     second.put(batch(change=2))
     second.drain()
-    [reason] = second.failed.values()
+    [reason] = second.tally.failed.values()
     assert "s.tar exists with other bytes" in reason
     third = make()
     (tmp_path / "s.tar").unlink()
     third.put(batch(change=2))
     third.drain()
-    [reason] = third.failed.values()
+    [reason] = third.tally.failed.values()
     assert "s.json tells of other bytes than s.tar has; delete both" in reason

@@ -2,8 +2,12 @@
 
 import errno
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +20,11 @@ import pytest
 from fsspec.config import conf
 
 from lit_adv.data import remote, storage
-from lit_adv.data.remote import is_passing, persist, redact
+from lit_adv.data.remote import StorageGoneError, is_passing, persist, redact
 from lit_adv.data.verify import main as verify
 from tests.data.flaky import flaky_proxy
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices"),
@@ -119,6 +125,88 @@ def test_a_server_that_is_gone_ends_the_run_with_its_endpoint(
     use_endpoint(endpoint, monkeypatch)
     with pytest.raises(OSError, match=r"cannot create s3://gone/out \(http://\*\*\*@127\.0\.0\.1:[0-9]+\) for 1 s"):
         tiny_job.generate(two_shards, "s3://gone/out")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.usefixtures("impatient")
+def test_an_input_server_that_is_gone_ends_the_run_and_is_not_asked_for_shard_after_shard(
+    workers: int, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        with pytest.raises(StorageGoneError, match=f"cannot read http://127.0.0.1:{port}/0.tar .* for 1 s"):
+            tiny_job.generate(f"http://127.0.0.1:{port}/{{0..9}}.tar", str(tmp_path / "out"), num_workers=workers)
+
+
+def test_an_endpoint_that_is_gone_is_tried_once_more_and_trusted_again_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "wait_random_exponential", lambda **_: lambda state: 0.01)
+    faults: list[Exception] = []
+
+    def operation() -> str:
+        if faults:
+            raise faults.pop()
+        return "answer"
+
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.0)
+    faults += [ConnectionRefusedError()] * 2
+    for _ in range(2):
+        with pytest.raises(StorageGoneError):
+            persist("read", "memory://x", operation)
+    assert persist("read", "memory://x", operation) == "answer"
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 40.0)
+    monkeypatch.setitem(remote._failing_since, "the default endpoint of MemoryFileSystem", time.monotonic() - 41)
+    faults += [ConnectionRefusedError()]
+    with pytest.raises(StorageGoneError):
+        persist("read", "memory://x", operation)
+    assert persist("read", "memory://x", operation) == "answer"
+    faults += [ConnectionRefusedError()]
+    assert persist("read", "memory://x", operation) == "answer"  # the clock starts anew
+
+
+def test_a_server_that_goes_for_good_in_the_middle_ends_the_run_within_a_minute_by_its_endpoint(
+    tmp_path: Path, helpers: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    for number in range(8):
+        (tmp_path / f"{number}.tar").write_bytes(helpers.tar_bytes(helpers.sample_files(6, first=10 * number)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    endpoint = f"http://127.0.0.1:{port}"
+    use_endpoint(endpoint, monkeypatch)
+    environment = os.environ | {
+        "FSSPEC_S3_ENDPOINT_URL": endpoint, "FSSPEC_S3_KEY": "some-key-id", "FSSPEC_S3_SECRET": "some-secret",
+        "AWS_DEFAULT_REGION": "us-east-1", "OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": "0.3",
+    }  # fmt: skip
+    command = [
+        sys.executable, "generate.py", "--model.surrogate=import:tests.models_of_tests:paced", "--model.attack=fgsm",
+        "--data.shards=s3://in-gone/*.tar", "--data.image_size=32", "--data.batch_size=3",
+        "--output.path=s3://in-gone/made", "--trainer.logger=false", "--trainer.accelerator=cpu",
+    ]  # fmt: skip
+    with subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL) as server:
+        try:
+            persist("look at", "s3://in-gone", lambda: fsspec.filesystem("s3").ls(""))  # until it is up
+            upload(tmp_path, "in-gone")
+            run = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+            while not any(
+                name.endswith(".json") and name[0].isdigit() for name in storage.list_names("s3://in-gone/made")
+            ):
+                assert run.poll() is None
+                time.sleep(0.2)
+        finally:
+            server.kill()
+    gone = time.monotonic()
+    said = run.communicate(timeout=240)[1]
+    seconds = time.monotonic() - gone
+    print(f"the run ended {seconds:.1f} s after the server")
+    assert run.returncode == 1
+    assert f"({endpoint}) for 40 s" in said
+    assert "some-secret" not in said
+    assert seconds < 60
 
 
 @pytest.mark.usefixtures("impatient")

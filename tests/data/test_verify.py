@@ -277,6 +277,16 @@ def test_keys_and_labels_are_held_to_the_source(
     assert f"s0: {reason}" in capsys.readouterr().out
 
 
+def test_a_source_of_another_size_is_a_fault_although_its_keys_and_labels_are_the_same(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = job / "in/s0.tar"
+    size = source.stat().st_size
+    source.write_bytes(source.read_bytes() + bytes(10240))
+    assert check(job, "--source", str(job / "in")) == 1
+    assert f"s0: {source} has {size + 10240} bytes, but {size} when it was attacked\n" in capsys.readouterr().out
+
+
 def test_the_order_of_samples_is_held_to_the_source(
     job: Path, helpers: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

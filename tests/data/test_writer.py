@@ -6,19 +6,25 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import fsspec
 import pytest
 import webdataset as wds
+from lightning.pytorch import Trainer
 
 import lit_adv
+from lit_adv.data.decode import Decoder, Sample
 from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.output import BudgetError
+from lit_adv.data.shard_file import ShardFile
 from lit_adv.data.sidecar import finished
-from lit_adv.data.writer import GenerationFailedError, ShardWriter
+from lit_adv.data.tally import Tally
+from lit_adv.data.writer import GenerationFailedError, RunObserver, ShardWriter
 
 MakeShard = Callable[..., Path]
 
@@ -61,6 +67,69 @@ def test_a_run_makes_shards_sidecars_and_manifest(two_shards: str, tmp_path: Pat
         "cpu",
         "32-true",
     )
+
+
+def test_a_run_tells_where_its_time_goes(
+    two_shards: str, tmp_path: Path, tiny_job: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, add = Decoder.__call__, ShardFile.add
+
+    def decode_slowly(self: Decoder, files: Any) -> Sample:
+        time.sleep(0.03)
+        return decode(self, files)
+
+    def add_slowly(self: ShardFile, *arguments: Any) -> None:
+        time.sleep(0.05)
+        add(self, *arguments)
+
+    monkeypatch.setattr(Decoder, "__call__", decode_slowly)
+    monkeypatch.setattr(ShardFile, "add", add_slowly)
+    writer = tiny_job.generate(two_shards, str(tmp_path / "out"), output={"queue_batches": 1})
+    [tally] = writer.tallies
+    assert (tally.images, tally.shards_done, tally.shards_assigned, tally.ended) == (11, 2, 2, True)
+    assert tally.seconds_attacking == 5 * 0.25  # what the module says of each batch
+    assert tally.seconds_waiting >= 8 * 0.03  # the first batch of 3 is read before the clock starts
+    assert tally.seconds_writing >= 11 * 0.05
+    assert tally.seconds_blocked > 0
+    assert tally.seconds_waiting + tally.seconds_blocked <= tally.seconds
+    assert tally.memory_bytes > 2**25
+
+
+class Listener(RunObserver):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[Tally]] = []
+
+    def on_report(self, trainer: Trainer, tallies: list[Tally]) -> None:
+        self.heard.append(tallies)
+
+
+def test_observers_hear_how_far_the_run_is_as_often_as_they_may(
+    two_shards: str, tmp_path: Path, tiny_job: ModuleType
+) -> None:
+    often, seldom = Listener(), Listener()
+    tiny_job.generate(two_shards, str(tmp_path / "a"), observers=[often], output={"report_seconds": 0})
+    tiny_job.generate(two_shards, str(tmp_path / "b"), observers=[seldom], output={"report_seconds": 1e6})
+    attacked = [tally.seconds_attacking for [tally] in often.heard]
+    assert attacked[:5] == [0.25, 0.5, 0.75, 1.0, 1.25]  # after each batch
+    assert {tally.images for [tally] in seldom.heard} == {11}  # at the end
+    assert seldom.heard[-1][0].ended
+
+
+@pytest.mark.parametrize("fault", ["writer", "attack"])
+def test_observers_hear_of_a_run_that_ends_badly(
+    fault: str, two_shards: str, tmp_path: Path, tiny_job: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, listener = tiny_job.NoiseModule(budget=3 if fault == "writer" else 4), Listener()
+    if fault == "attack":
+        step = module.predict_step
+        monkeypatch.setattr(module, "predict_step", lambda batch, batch_idx: step(batch, 1 / (4 - batch_idx)))
+    with pytest.raises((BudgetError, ZeroDivisionError)):
+        tiny_job.generate(two_shards, str(tmp_path / "out"), module=module, observers=[listener])
+    [tally] = listener.heard[-1]
+    assert (tally.shards_done, tally.shards_assigned) == (0 if fault == "writer" else 1, 2)
+    assert tally.seconds_attacking >= 0.25
 
 
 @pytest.mark.parametrize("workers", [1, 2])

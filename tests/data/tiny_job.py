@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.generation import GenerationDataModule
-from lit_adv.data.writer import ShardWriter
+from lit_adv.data.writer import RunObserver, ShardWriter
 from lit_adv.randomness import keyed_uniform
 
 SIZE = 16
@@ -49,7 +50,13 @@ class NoiseModule(LightningModule):
 
 
 def generate(
-    shards: str | list[str], path: str, *, module: NoiseModule | None = None, output: Any = None, **data: Any
+    shards: str | list[str],
+    path: str,
+    *,
+    module: NoiseModule | None = None,
+    output: Any = None,
+    observers: Sequence[RunObserver] = (),
+    **data: Any,
 ) -> ShardWriter:
     """Run a generation job and return its writer."""
     writer = ShardWriter(path, **(output or {}))
@@ -57,7 +64,7 @@ def generate(
         accelerator="cpu",
         devices=1,
         logger=False,
-        callbacks=[writer],
+        callbacks=[writer, *observers],
         inference_mode=False,
         enable_progress_bar=False,
         enable_model_summary=False,
