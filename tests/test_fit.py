@@ -194,6 +194,7 @@ def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, monkeypa
     monkeypatch.setattr(wandb.Run, "log_artifact", note_artifact)
     logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
     main(arguments(sets, tmp_path / "run", f"--trainer.logger={json.dumps(logger)}", "--trainer.log_every_n_steps=1"))
+    wandb.finish()  # else the next test's run would go on with this one
     assert {"train/loss", "learning_rate", "train/images_per_second", "val/clean_accuracy", "val/accuracy/self"} <= {
         *scalars
     }
