@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Self
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +16,16 @@ class Skipped(NamedTuple):
 
     key: str
     reason: str
+
+
+class _Vector(NamedTuple):
+    """A tensor on its way to another process."""
+
+    values: npt.NDArray[Any]
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 1 and value.device.type == "cpu"
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,15 @@ class TensorBatch:
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory, from which a GPU copies faster."""
         return self._map(Tensor.pin_memory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle vectors by value: each tensor that a data loader's worker shares costs a connection of its own."""
+        return {name: _Vector(value.numpy()) if _is_vector(value) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Undo :meth:`__getstate__`."""
+        for name, value in state.items():
+            vars(self)[name] = torch.from_numpy(value.values) if isinstance(value, _Vector) else value
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}

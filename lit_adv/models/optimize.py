@@ -12,8 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lit_adv.models.classifier import Classifier
 
-#: Of glibc's malloc.h: M_MMAP_THRESHOLD at its largest, M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
-_MALLOC_SETTINGS = ((-3, 32 * 2**20), (-1, 2**31 - 1), (-2, 256 * 2**20))
+#: Of glibc's malloc.h: M_MMAP_MAX, so that no block is a mapping of its own; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
+_MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
 
 
 def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> nn.Module:
@@ -40,8 +40,9 @@ def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> n
 def keep_freed_memory() -> bool:
     """Let the process keep the memory of freed tensors for the next ones.
 
-    glibc gives blocks of this size back to the system at once and gets them again page by page, which takes about a
-    tenth of an attack on a CPU. The process's memory then stays at its peak, so this is for jobs, not for libraries.
+    glibc gives large blocks back to the system at once and gets them again page by page, which takes about a tenth of
+    an attack on a CPU, and half of a forward pass of a hundred images. The process's memory then stays at its peak, so
+    this is for jobs, not for libraries.
 
     Returns:
         Whether the C library could be told so; only glibc can.
