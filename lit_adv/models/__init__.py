@@ -2,6 +2,7 @@
 
 from lit_adv.models.averaging import interpolate
 from lit_adv.models.classifier import Classifier, to_float
+from lit_adv.models.depthwise import hasten_depthwise
 from lit_adv.models.ensemble import Ensemble, Fusion
 from lit_adv.models.optimize import keep_freed_memory, optimize, weights_sha256
 from lit_adv.models.sources import InputRecord, classifier_metadata, input_record, load_model
@@ -12,6 +13,7 @@ __all__ = [
     "Fusion",
     "InputRecord",
     "classifier_metadata",
+    "hasten_depthwise",
     "input_record",
     "interpolate",
     "keep_freed_memory",

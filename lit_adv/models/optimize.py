@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lit_adv.models.classifier import Classifier
+from lit_adv.models.depthwise import hasten_depthwise
 
 #: Of glibc's malloc.h: M_MMAP_MAX, so that no block is a mapping of its own; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
 _MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
@@ -31,6 +32,7 @@ def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> n
     avoid_clones(model)
     if fold:
         fold_batch_norms(model)
+    hasten_depthwise(model)
     model.to(memory_format=torch.channels_last)
     if compile:
         model.compile()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_adv.checkpoints import to_safetensors
 from lit_adv.data.training import TrainBatch
-from lit_adv.models import Classifier, classifier_metadata, interpolate, load_model, to_float
+from lit_adv.models import Classifier, classifier_metadata, hasten_depthwise, interpolate, load_model, to_float
 from lit_adv.recipes import Recipe, distillation
 from lit_adv.tasks.fitting import FittingTask
 from lit_adv.tasks.robust_accuracy import SELF
@@ -70,6 +70,7 @@ class TrainingTask(FittingTask):
         self.start_weight = start_weight
         self.freeze_batch_norm = freeze_batch_norm
         self.model = load_model(model).to(memory_format=torch.channels_last)
+        hasten_depthwise(self.model)
         self.start: Classifier | None = None
         if distillation_weight or start_weight:
             self.start = deepcopy(self.model).requires_grad_(False)
