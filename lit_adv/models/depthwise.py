@@ -29,11 +29,11 @@ class _Conv2d(_InFloat32, nn.Conv2d):
     pass
 
 
-class _Conv2dSame(_InFloat32, Conv2dSame):
+class _Conv2dSame(_InFloat32, Conv2dSame):  # type: ignore[misc]  # timm has no types
     pass
 
 
-_IN_FLOAT32: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: _Conv2d, Conv2dSame: _Conv2dSame}
+_IN_FLOAT32: dict[type[nn.Conv2d], type[nn.Conv2d]] = {nn.Conv2d: _Conv2d, Conv2dSame: _Conv2dSame}
 
 
 def hasten_depthwise(model: nn.Module) -> None:
