@@ -1,16 +1,22 @@
 """Real images and real weights for the tests; what is missing is skipped, never replaced."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import wandb
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from lit_adv.models import Classifier, load_model
+from lit_adv.tracking import OfflineWandbLogger
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -54,3 +60,36 @@ def real_images() -> tuple[Tensor, Tensor]:
     images = [functional.center_crop(functional.resize(Image.open(f).convert("RGB"), 256), 224) for f in files]
     labels = [int(f.stem.rsplit("_", 1)[1]) for f in files]
     return torch.stack([functional.pil_to_tensor(i) for i in images]).float() / 255, torch.tensor(labels)
+
+
+@dataclass
+class WandbCalls:
+    """What was logged to W&B: scalars and tables by their keys, keys of images, artifacts."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, list[list[Any]]] = field(default_factory=dict)
+    images: list[str] = field(default_factory=list)
+    artifacts: list[wandb.Artifact] = field(default_factory=list)
+
+
+@pytest.fixture
+def wandb_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbCalls]:
+    """Note what is logged to W&B, which logs it offline, too; end the run, which the next test's would join."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    calls = WandbCalls()
+
+    def note(owner: type, method: str, keep: Any) -> None:
+        original = getattr(owner, method)
+
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            keep(signature(original).bind(*args, **kwargs).arguments)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, method, noting)
+
+    note(OfflineWandbLogger, "log_metrics", lambda call: calls.scalars.update(call["metrics"]))
+    note(OfflineWandbLogger, "log_table", lambda call: calls.tables.update({call["key"]: call["data"]}))
+    note(OfflineWandbLogger, "log_image", lambda call: calls.images.append(call["key"]))
+    note(wandb.Run, "log_artifact", lambda call: calls.artifacts.append(call["artifact_or_path"]))
+    yield calls
+    wandb.finish()

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import wandb
 import yaml
 
 from lit_adv.checkpoints import read_checkpoint
 from lit_adv.models import load_model
-from lit_adv.tracking import OfflineWandbLogger
+from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, SIZE, make_attacked
 from train_adv import main
 
@@ -169,37 +168,13 @@ def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_pat
     assert "val/accuracy/held_out" in done.stdout
 
 
-def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    scalars: dict[str, float] = {}
-    images: list[str] = []
-    artifacts: list[wandb.Artifact] = []
-    log_metrics, log_image = OfflineWandbLogger.log_metrics, OfflineWandbLogger.log_image
-    log_artifact = wandb.Run.log_artifact
-
-    def note_metrics(self: OfflineWandbLogger, metrics: dict[str, float], step: int | None = None) -> None:
-        scalars.update(metrics)
-        log_metrics(self, metrics, step)
-
-    def note_image(self: OfflineWandbLogger, key: str, *args: object, **kwargs: object) -> None:
-        images.append(key)
-        log_image(self, key, *args, **kwargs)  # type: ignore[arg-type]
-
-    def note_artifact(self: wandb.Run, artifact: wandb.Artifact, *args: object, **kwargs: object) -> object:
-        artifacts.append(artifact)
-        return log_artifact(self, artifact, *args, **kwargs)
-
-    monkeypatch.setattr(OfflineWandbLogger, "log_metrics", note_metrics)
-    monkeypatch.setattr(OfflineWandbLogger, "log_image", note_image)
-    monkeypatch.setattr(wandb.Run, "log_artifact", note_artifact)
+def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, wandb_calls: WandbCalls) -> None:
     logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
     main(arguments(sets, tmp_path / "run", f"--trainer.logger={json.dumps(logger)}", "--trainer.log_every_n_steps=1"))
-    wandb.finish()  # else the next test's run would go on with this one
-    assert {"train/loss", "learning_rate", "train/images_per_second", "val/clean_accuracy", "val/accuracy/self"} <= {
-        *scalars
-    }
-    assert images == ["examples"]
-    [artifact] = artifacts
+    expected = {"train/loss", "learning_rate", "train/images_per_second", "val/clean_accuracy", "val/accuracy/self"}
+    assert expected <= {*wandb_calls.scalars}
+    assert wandb_calls.images == ["examples"]
+    [artifact] = wandb_calls.artifacts
     assert artifact.type == "model"
     assert {*artifact.manifest.entries} == {"best.safetensors", "last.safetensors"}
 

@@ -80,8 +80,7 @@ def test_a_signal_ends_the_run_in_order_and_the_next_one_completes_it(
     assert "asked to stop: finished shards are kept; run the same command again" in said
     report = verify(str(output))
     assert report.faults == []
-    assert report.whole
-    assert report.missing
+    assert 0 < len(report.whole) < 4
     assert digests(run_tiny(tmp_path, PACED, shards=4)) == undisturbed
 
 

@@ -13,7 +13,7 @@ import generate
 from lit_adv.data.attacked import DamagedShardsError
 from lit_adv.data.sample import pack_foolbox_sample
 from lit_adv.models import load_model
-from lit_adv.tracking import OfflineWandbLogger
+from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked, read_stored
 from train_adv import main
 
@@ -80,36 +80,12 @@ def test_real_images_against_real_models(real_attack: Path, tmp_path: Path, caps
     assert yaml.safe_load((report / "config.yaml").read_text())["model"]["targets"] == [LITE0, LITE1, JPEG]
 
 
-def test_it_logs_to_wandb_offline(tiny_attack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    tables: dict[str, list[list[object]]] = {}
-    scalars: dict[str, float] = {}
-    images: list[str] = []
-    log_table, log_metrics, log_image = (
-        OfflineWandbLogger.log_table, OfflineWandbLogger.log_metrics, OfflineWandbLogger.log_image
-    )  # fmt: skip
-
-    def note_table(self: OfflineWandbLogger, key: str, *args: object, **kwargs: object) -> None:
-        tables[key] = kwargs["data"]  # type: ignore[assignment]
-        log_table(self, key, *args, **kwargs)  # type: ignore[arg-type]
-
-    def note_metrics(self: OfflineWandbLogger, metrics: dict[str, float], step: int | None = None) -> None:
-        scalars.update(metrics)
-        log_metrics(self, metrics, step)
-
-    def note_image(self: OfflineWandbLogger, key: str, *args: object, **kwargs: object) -> None:
-        images.append(key)
-        log_image(self, key, *args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(OfflineWandbLogger, "log_table", note_table)
-    monkeypatch.setattr(OfflineWandbLogger, "log_metrics", note_metrics)
-    monkeypatch.setattr(OfflineWandbLogger, "log_image", note_image)
+def test_it_logs_to_wandb_offline(tiny_attack: Path, tmp_path: Path, wandb_calls: WandbCalls) -> None:
     logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
     [row] = evaluate({"mi": tiny_attack}, [OTHER], tmp_path / "r", f"--trainer.logger={json.dumps(logger)}")
-
-    assert scalars[f"transfer/mi/{OTHER}"] == pytest.approx(float(row["success"]), abs=1e-6)
-    assert tables["transfer"][0][:3] == ["mi", LINEAR, OTHER]
-    assert images == ["heat_map", "examples"]
+    assert wandb_calls.scalars[f"transfer/mi/{OTHER}"] == pytest.approx(float(row["success"]), abs=1e-6)
+    assert wandb_calls.tables["transfer"][0][:3] == ["mi", LINEAR, OTHER]
+    assert wandb_calls.images == ["heat_map", "examples"]
     assert list((tmp_path / "logs/wandb").glob("offline-run-*/*.wandb"))
 
 
