@@ -1,5 +1,6 @@
 """Adversarial training of a classifier, as a LightningModule's training step."""
 
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -29,10 +30,14 @@ class TrainingTask(FittingTask):
         scheduler: See :class:`FittingTask`.
         distillation_weight: Weight of a further term of the loss: the divergence of the model's predictions for clean
             images from those of the starting weights.
+        adversarial_distillation_weight: Weight of a term that does the same for adversarial images: their predictions
+            are to be those of the starting weights for the clean images (ARD; Goldblum et al., AAAI 2020).
         temperature: Temperature of these predictions.
         ema_decay: Decay of a moving average of the weights, with a warm-up; None for no average.
         start_weight: Share of the starting weights in what is validated and saved (WiSE-FT), in [0, 1).
         freeze_batch_norm: Whether batch normalizations keep the statistics that they start with.
+        trainable: A regular expression; only parameters of the network whose names it matches from their start are
+            trained. None for all.
         validation_attack: See :class:`FittingTask`.
         validation_options: See :class:`FittingTask`.
         compile: See :class:`FittingTask`.
@@ -49,30 +54,37 @@ class TrainingTask(FittingTask):
         optimizer: dict[str, Any] | None = None,
         scheduler: dict[str, Any] | None = None,
         distillation_weight: float = 0.0,
+        adversarial_distillation_weight: float = 0.0,
         temperature: float = 1.0,
         ema_decay: float | None = None,
         start_weight: float = 0.0,
         freeze_batch_norm: bool = False,
+        trainable: str | None = None,
         validation_attack: str = "pgd",
         validation_options: dict[str, Any] | None = None,
         compile: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(optimizer, scheduler, validation_attack, validation_options, compile, seed)
-        if distillation_weight < 0 or temperature <= 0 or not 0 <= start_weight < 1 or not 0 <= (ema_decay or 0) < 1:
+        self.distillation_weights = {"clean": distillation_weight, "adversarial": adversarial_distillation_weight}
+        distilled = max(self.distillation_weights.values()) > 0
+        if min(self.distillation_weights.values()) < 0 or temperature <= 0:
             raise ValueError(
-                f"got distillation_weight {distillation_weight} (at least 0), temperature {temperature} (above 0), "
-                f"start_weight {start_weight} and ema_decay {ema_decay} (both in [0, 1))"
+                f"got distillation weights {self.distillation_weights} (at least 0) and temperature {temperature} "
+                "(above 0)"
             )
+        if not 0 <= start_weight < 1 or not 0 <= (ema_decay or 0) < 1:
+            raise ValueError(f"got start_weight {start_weight} and ema_decay {ema_decay}, which must lie in [0, 1)")
         self.recipe = recipe
-        self.distillation_weight = distillation_weight
         self.temperature = temperature
         self.start_weight = start_weight
         self.freeze_batch_norm = freeze_batch_norm
         self.model = load_model(model).to(memory_format=torch.channels_last)
         hasten_depthwise(self.model)
+        if trainable is not None:
+            _train_only(self.model.network, trainable)
         self.start: Classifier | None = None
-        if distillation_weight or start_weight:
+        if distilled or start_weight:
             self.start = deepcopy(self.model).requires_grad_(False)
         self.ema: ModelEmaV3 | None = None
         if ema_decay is not None:
@@ -98,17 +110,19 @@ class TrainingTask(FittingTask):
         """
         recipe, weights = self.recipe, dict(self.recipe.weights)
         images, source = {"clean": to_float(batch.clean)}, "clean"
-        if "adversarial" in recipe.views:
+        if "adversarial" in recipe.views or self.distillation_weights["adversarial"]:
             images["adversarial"], source = self._adversarial(batch, images["clean"])
-        views = [view for view in images if view in recipe.views or (view == "clean" and self.distillation_weight)]
+        views = [view for view in images if view in recipe.views or self.distillation_weights[view]]
         outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
         logits = dict(zip(views, outputs, strict=True))
         terms = recipe.terms(logits, batch.labels)
-        if self.distillation_weight and self.start is not None:
+        if self.start is not None and max(self.distillation_weights.values()) > 0:
             with torch.no_grad():
                 teacher = self.start(images["clean"])
-            terms["distillation"] = distillation(teacher, logits["clean"], self.temperature)
-            weights["distillation"] = self.distillation_weight
+            for view, weight in self.distillation_weights.items():
+                if weight and view in logits:
+                    terms[f"distillation_{view}"] = distillation(teacher, logits[view], self.temperature)
+                    weights[f"distillation_{view}"] = weight
         total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(0)
         shown = images.get("adversarial", images["clean"])
         return total, {f"{source}/{name}": term.detach() for name, term in terms.items()}, shown
@@ -136,3 +150,12 @@ class TrainingTask(FittingTask):
         """Return a file that ``load_model("timm:<name>@<file>")`` takes if the network is one of timm's."""
         classifier = self.deploy()
         return to_safetensors(classifier.network, classifier_metadata(classifier))
+
+
+def _train_only(network: nn.Module, pattern: str) -> None:
+    """Freeze the parameters whose names do not begin as the pattern says."""
+    names = [name for name, _ in network.named_parameters()]
+    if not any(re.match(pattern, name) for name in names):
+        raise ValueError(f"model.trainable {pattern!r} matches no parameter; their names are {', '.join(names)}")
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(re.match(pattern, name) is not None)

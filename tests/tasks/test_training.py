@@ -141,8 +141,32 @@ def test_distillation_pulls_towards_the_starting_weights_alone() -> None:
         teacher, student = ((model(to_float(images)) / 2).log_softmax(1) for model in (load_model(NETWORK), task.model))
         divergence = (teacher.exp() * (teacher - student)).sum(1) * 4
         adversarial = F.cross_entropy(task.model(to_float(images.flip(0))), labels, reduction="none")
-    torch.testing.assert_close(terms["other/distillation"], divergence, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(terms["other/distillation_clean"], divergence, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(total.detach(), adversarial + 2 * divergence, rtol=1e-4, atol=1e-5)
+
+
+def test_adversarial_images_can_be_given_the_clean_images_answers() -> None:
+    images, labels = draw(8, seed=0)
+    task = make_task(Standard(), adversarial_distillation_weight=3.0)
+    task.model.eval()
+    total, terms, _ = task.losses(train_batch(images, labels, images.flip(0), "other"))
+    with torch.no_grad():
+        clean, adversarial = (task.model(to_float(view)).log_softmax(1) for view in (images, images.flip(0)))
+    divergence = (clean.exp() * (clean - adversarial)).sum(1)
+    torch.testing.assert_close(terms["other/distillation_adversarial"], divergence, rtol=1e-4, atol=1e-5)
+    expected = F.nll_loss(clean, labels, reduction="none") + 3 * divergence
+    torch.testing.assert_close(total.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_parameters_that_are_named_are_trained() -> None:
+    images, labels = draw(8, seed=0)
+    task = make_task(AdversarialTraining(), trainable="body")
+    before = deepcopy(task.model.network.state_dict())
+    single_step(task, train_batch(images, labels, images.flip(0), "other"))
+    changed = {name for name, value in task.model.network.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if name.startswith("body") and name.endswith(("weight", "bias"))}
+    with pytest.raises(ValueError, match=r"model\.trainable 'layer' matches no parameter; their names are body"):
+        make_task(AdversarialTraining(), trainable="layer")
 
 
 def test_frozen_batch_norms_keep_their_statistics_and_others_do_not() -> None:
