@@ -8,8 +8,8 @@ import statistics
 
 import torch
 import torchattacks
-from attack_overhead import load, seconds
 
+from benchmarks.attack_overhead import load, seconds
 from lit_adv.attacks import create_attack
 from lit_adv.models import optimize
 
