@@ -16,13 +16,14 @@ class _InFloat32:
     """Leaves autocast on a CPU where a slow gradient would be needed; comes before a class of convolutions."""
 
     def forward(self: Any, images: Tensor) -> Tensor:
-        result: Tensor
+        convolve = super().forward  # type: ignore[misc]
         if not (_on_autocast(images) and _has_slow_gradient(self, images)):
-            result = super().forward(images)  # type: ignore[misc]
+            result: Tensor = convolve(images)
             return result
+        dtype = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
-            result = super().forward(images.float())  # type: ignore[misc]
-        return result.to(torch.get_autocast_dtype("cpu"))
+            # Image by image, so that the wider numbers stay in the cache.
+            return torch.cat([convolve(image.float()).to(dtype) for image in torch.split(images, 1)])
 
 
 class _Conv2d(_InFloat32, nn.Conv2d):
