@@ -203,8 +203,15 @@ class TrainingCLI(ShardCLI):
         print_run(self.trainer)
 
     def validate(self, model: FittingTask, datamodule: TrainingDataModule, ckpt_path: str | None = None) -> None:
-        """Validate, and print the accuracies."""
-        checkpoint = find_run_folder(self.trainer).checkpoint(ckpt_path)
+        """Validate, and print the accuracies.
+
+        Raises:
+            FileNotFoundError: If the last checkpoint is asked for and there is none.
+        """
+        folder = find_run_folder(self.trainer)
+        checkpoint = folder.checkpoint(ckpt_path)
+        if ckpt_path and not checkpoint:
+            raise FileNotFoundError(f"{redact(folder.path)} holds no run to validate; name its folder as --output.path")
         self.trainer.validate(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 

@@ -70,8 +70,15 @@ class Standard(Recipe):
         super().__init__({"clean": 1.0}, label_smoothing)
 
     def attack(self, model: nn.Module, images: Tensor, labels: Tensor, keys: Sequence[str], seed: int) -> Tensor:
-        """Return the images as they are."""
-        return images
+        """Refuse: this recipe trains on clean images, and on the data's adversarial ones where it distills.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "the standard recipe makes no adversarial images: to distill into such, name sets as data.adversarial, no "
+            "share for 'self', and no shards as data.clean"
+        )
 
     def terms(self, logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """Return the cross-entropy of the clean images as ``clean``."""

@@ -40,7 +40,8 @@ class RunFolder(Callback):
         Raises:
             FileExistsError: If the folder holds another run.
         """
-        if trainer.ckpt_path is None and self._has(_CHECKPOINT.format(LAST)):
+        own = {storage.join(self.path, _CHECKPOINT.format(name)) for name in (BEST, LAST)}
+        if str(trainer.ckpt_path) not in own and self._has(_CHECKPOINT.format(LAST)):
             raise FileExistsError(
                 f"{redact(self.path)} holds a run already; go on with it by --ckpt_path last, or choose another folder "
                 "by --output.path"

@@ -41,6 +41,7 @@ def arguments(sets: dict[str, str], output: Path, *extra: str, recipe: str = "en
         *(f"--model.init_args.model={TRAINABLE}", "--model.init_args.validation_options={steps: 2}"),
         *("--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"),
         "--trainer.precision=32-true",
+        *(["--model.init_args.trainable=null"] if recipe == "ensemble" else []),  # its pattern is for EfficientNets
         *extra,
     ]
 
@@ -129,7 +130,25 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(sets: dict[str, str], tmp_
     before = (tmp_path / "last.ckpt").read_bytes()
     with pytest.raises(FileExistsError, match="holds a run already; go on with it by --ckpt_path last"):
         main(arguments(sets, tmp_path, "--trainer.max_epochs=1"))
+    other = tmp_path / "other"
+    main(arguments(sets, other, "--trainer.max_epochs=1"))
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        main(arguments(sets, tmp_path, "--trainer.max_epochs=1", f"--ckpt_path={other}/last.ckpt"))
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_run_goes_on_with_the_schedule_it_began_with_or_not_at_all(sets: dict[str, str], tmp_path: Path) -> None:
+    main(arguments(sets, tmp_path, "--trainer.max_epochs=1"))
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(ValueError, match=r"schedule, of 1 epochs of 5 updates, not 2 of 5: keep trainer\.max_epochs"):
+        main(arguments(sets, tmp_path, "--trainer.max_epochs=2", "--ckpt_path=last"))
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_run_that_does_not_exist_is_not_validated(sets: dict[str, str], tmp_path: Path) -> None:
+    command = ["validate", *arguments(sets, tmp_path / "typo", "--ckpt_path=last")[1:]]
+    with pytest.raises(FileNotFoundError, match="typo holds no run to validate"):
+        main(command)
 
 
 def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str, str], tmp_path: Path) -> None:

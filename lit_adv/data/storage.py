@@ -165,8 +165,10 @@ def staged(url: str) -> Iterator[BufferedReader]:
         return
     with tempfile.NamedTemporaryFile() as copy:
         persist("read", url, partial(_download, url, copy.name))
-        with Path(copy.name).open("rb") as file:
-            yield file
+        file = Path(copy.name).open("rb")  # noqa: SIM115
+    # The copy has no name any more, so it goes with the process, however that ends.
+    with file:
+        yield file
 
 
 def _download(url: str, local_file: str) -> None:

@@ -111,8 +111,8 @@ class TrainingDataModule(LightningDataModule):
             )
         self._set_paths = adversarial or {}
         self._validation_paths = validation or {}
-        if SELF in self._set_paths:
-            raise ValueError(f"data.adversarial must not name a set {SELF!r}: that means adversaries made on the fly")
+        if SELF in self._set_paths or SELF in self._validation_paths:
+            raise ValueError(f"no set may be named {SELF!r}: that means adversaries made on the fly")
         if len(set(self._validation_paths.values())) < len(self._validation_paths):
             raise ValueError(f"data.validation must name each folder once, not {self._validation_paths}")
         self.clean = clean

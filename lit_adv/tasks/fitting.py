@@ -23,6 +23,7 @@ from lit_adv.tasks.targets import Target, check_target
 
 _OPTIMIZER = {"opt": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 _SCHEDULER = {"sched": "cosine"}
+_SCHEDULE = "epochs_and_updates"  # its name in a checkpoint
 
 
 class FittingTask(LightningModule, ABC):
@@ -70,6 +71,8 @@ class FittingTask(LightningModule, ABC):
             raise ValueError(f"model.scheduler cannot be {schedule!r}; a step that never changes is 'constant'")
         self._validation_attack = LiveAttack(validation_attack, validation_options)
         self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.device))
+        self._schedule = (0, 0)  # epochs, and updates in each
+        self._resumed_schedule: tuple[int, int] | None = None
         self._deployed: tuple[nn.Module, ...] = ()  # a tuple, so that it is not registered for a second time
 
     @property
@@ -122,6 +125,7 @@ class FittingTask(LightningModule, ABC):
         if epochs is None or epochs < 1:
             raise ValueError("a schedule needs a number of epochs: set trainer.max_epochs")
         updates = -(-int(self.trainer.estimated_stepping_batches) // epochs)
+        self._schedule = (epochs, updates)
         try:
             optimizer = create_optimizer_v2(self.trained, **self._optimizer_options)
             scheduler, _ = create_scheduler_v2(
@@ -133,6 +137,28 @@ class FittingTask(LightningModule, ABC):
                 f"{self._scheduler_options}: {error}"
             ) from error
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the schedule rests on."""
+        checkpoint[_SCHEDULE] = self._schedule
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note what the schedule of the run to go on with rests on."""
+        self._resumed_schedule = checkpoint.get(_SCHEDULE)
+
+    def on_train_start(self) -> None:
+        """Make sure that a schedule goes on as it began.
+
+        Raises:
+            ValueError: If the run that is resumed had another length.
+        """
+        began = self._resumed_schedule
+        if began is not None and tuple(began) != self._schedule:
+            raise ValueError(
+                f"a run goes on with its own schedule, of {began[0]} epochs of {began[1]} updates, not "
+                f"{self._schedule[0]} of {self._schedule[1]}: keep trainer.max_epochs, data.batch_size and the number "
+                "of processes, or start a new run from its weights"
+            )
 
     def on_fit_start(self) -> None:
         """Compile where the network now is."""
@@ -188,9 +214,11 @@ class FittingTask(LightningModule, ABC):
         """Forget the last epoch's counts, and let each process validate as many batches as it has.
 
         DDP would exchange the buffers of batch normalizations in the first of them, and wait for ever for a process
-        that has none. The next training step exchanges them.
+        that has none. So they are exchanged here: all processes validate, and go on from, what the first one saves.
         """
         if isinstance(self.trainer.model, DistributedDataParallel):
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
             self.trainer.model.require_forward_param_sync = False
         self._deployed = (self.deploy(),)
         self.robust_accuracy.reset()

@@ -69,7 +69,8 @@ class RobustAccuracy(nn.Module):
         robust = {name: 1 - result.success.value for name, result in results.items()}
         return {
             "val/clean_accuracy": results[SELF].clean_accuracy.value,
-            ROBUST_ACCURACY: fmean(robust.values()),
+            # Where not all batches are validated, a set may have had none.
+            ROBUST_ACCURACY: fmean(robust[name] for name, result in results.items() if result.success.total),
             **{f"val/accuracy/{name}": accuracy for name, accuracy in robust.items()},
         }
 

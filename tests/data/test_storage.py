@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -101,6 +102,16 @@ def test_staging_gives_the_bytes_and_a_seekable_file(folder: str) -> None:
     with storage.staged(url) as file:
         file.seek(4)
         assert file.read() == b"456789"
+
+
+def test_a_remote_file_leaves_no_copy_on_disk_however_the_process_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fsspec.filesystem("memory").pipe_file("/remote.tar", b"content")
+    with storage.staged("memory:///remote.tar") as file:
+        assert list(tmp_path.iterdir()) == []
+        assert file.read() == b"content"
 
 
 def test_a_remote_file_that_arrives_short_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

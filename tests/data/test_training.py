@@ -297,7 +297,7 @@ def test_the_command_line_takes_every_argument() -> None:
         ({"batch_size": 0}, "batch_size 0"),
         ({"shuffle_buffer": 0}, "shuffle_buffer 0"),
         ({"num_workers": -1}, "num_workers -1"),
-        ({"adversarial": {"self": "/x"}}, "must not name a set 'self'"),
+        ({"adversarial": {"self": "/x"}}, "no set may be named 'self'"),
         ({"validation": {"a": "/x", "b": "/x"}}, "each folder once"),
         ({"shares": {"strnog": 1}}, r"names \['strnog'\], but the sources are \['strong', 'self'\]"),
         ({"shares": {"strong": -1, "self": 3}}, "at least one of them above 0"),
