@@ -179,12 +179,20 @@ def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_pat
         *(f"--data.validation={json.dumps({'held_out': str(held_out)})}", "--data.shares={fgsm: 1}"),
         *("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=2"),
         "--model.init_args.freeze_batch_norm=false",
+        *("--trainer.callbacks+=tests.callbacks_of_tests.BufferNotes", f"--trainer.callbacks.folder={tmp_path}"),
     )
     command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(sets, tmp_path / "run", *extra)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "val/accuracy/held_out" in done.stdout
+    # They trained on other images, yet validate, and go on from, the same statistics: those that are saved.
+    buffers = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    statistics = [name for name in buffers[0] if name.endswith("running_mean")]
+    assert statistics
+    assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in statistics)
+    saved = read_checkpoint(tmp_path / "run" / "last.safetensors")
+    assert torch.equal(buffers[1]["model.network.1.running_mean"], saved["1.running_mean"])
 
 
 def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, wandb_calls: WandbCalls) -> None:
