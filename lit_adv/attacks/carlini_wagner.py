@@ -88,7 +88,7 @@ class CarliniWagnerAttack(SurrogateAttack):
         for _ in range(self.settings.search_steps):
             found, distance = self._minimize(images, goal, constant)
             succeeded, better = distance.isfinite(), distance < best_distance
-            best[better], best_distance[better] = found[better], distance[better]
+            best, best_distance = _where(better, found, best), torch.where(better, distance, best_distance)
             upper = torch.where(succeeded, torch.minimum(upper, constant), upper)
             lower = torch.where(succeeded, lower, torch.maximum(lower, constant))
             # Ten times more until a constant succeeds, then halve the interval.
@@ -112,7 +112,7 @@ class CarliniWagnerAttack(SurrogateAttack):
             loss = distance + constant * margin.clamp(min=-self.settings.confidence)
             (w.grad,) = torch.autograd.grad(loss.sum(), w)
             better = (margin < -self.settings.confidence) & (distance < nearest)
-            found[better], nearest[better] = x.detach()[better], distance.detach()[better]
+            found, nearest = _where(better, x.detach(), found), torch.where(better, distance.detach(), nearest)
             optimizer.step()
         return found, nearest
 
@@ -122,3 +122,8 @@ class CarliniWagnerAttack(SurrogateAttack):
         of_goal = logits.gather(1, goal[:, None])[:, 0]
         of_others = logits.scatter(1, goal[:, None], -torch.inf).amax(1)
         return of_others - of_goal if self.targeted else of_goal - of_others
+
+
+def _where(chosen: Tensor, images: Tensor, others: Tensor) -> Tensor:
+    """Take the chosen images, and others for the rest; unlike indexing by a mask, no GPU is waited for."""
+    return torch.where(chosen[:, None, None, None], images, others)

@@ -57,7 +57,7 @@ class ForeignAttack(nn.Module):
         if images.device not in self._runners:
             self._runners[images.device], _ = _build(self.path, self.model, self.options, images.device)
         seed = keyed_generator(0, self.path, "\0".join(default_keys(images, keys))).integers(2**63)
-        with torch.random.fork_rng(), torch.enable_grad():
+        with torch.random.fork_rng([images.device] if images.is_cuda else []), torch.enable_grad():
             torch.manual_seed(int(seed))
             return self._runners[images.device](images, labels).detach()
 

@@ -18,6 +18,7 @@ from lit_adv.data.batch_sampler import BatchIndex, BatchSampler
 from lit_adv.data.decode import Decoder
 from lit_adv.data.epoch import EpochPlan, count_batches
 from lit_adv.data.evaluation import PairBatch, load_pairs
+from lit_adv.data.peers import Peers
 from lit_adv.data.shards import list_shards
 from lit_adv.data.streams import SELF, CleanStream, OpenShard, PairStream, Stream, TrainSample
 from lit_adv.data.training_checks import check_fit, check_in_step, check_same_skipped, complete_shares, count_clean
@@ -190,9 +191,10 @@ class TrainingDataModule(LightningDataModule):
         """Count in one process: the others would read the same shards."""
         if self.clean is None:
             return {}
+        peers: Peers[None] = Peers(None)  # wait longer than collectives do; there may be much to read
         trainer: Any = self.trainer
         counts = count_clean(list_shards(self.clean), self.decoder) if trainer.is_global_zero else {}
-        return dict(trainer.strategy.broadcast(counts))
+        return peers.gather(counts)[0]
 
 
 class _LateLoader(DataLoader[TrainBatch]):

@@ -1,7 +1,8 @@
 """What a defense is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,7 @@ class Purifier(Defense):
 
     def scores(self, images: Tensor, keys: Sequence[str]) -> Tensor:
         """Return the classifier's logits for the purified images."""
-        # Purification quantizes and thresholds; bfloat16 would move values across the thresholds.
-        with torch.autocast(images.device.type, enabled=False):
+        with _full_precision(images.device):
             purified = self.purify(images.float(), keys)
         logits: Tensor = self.model(purified)
         return logits.float()
@@ -82,3 +82,15 @@ class Purifier(Defense):
         Returns:
             Images like ``images``.
         """
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Compute in float32: purification quantizes and thresholds, and less precision moves values across the thresholds.
+
+    On a GPU, torch's convolutions of float32 numbers round them to 10 bits (TF32) unless told otherwise.
+    """
+    cudnn = torch.backends.cudnn
+    settings = {"enabled": cudnn.enabled, "benchmark": cudnn.benchmark, "deterministic": cudnn.deterministic}
+    with torch.autocast(device.type, enabled=False), cudnn.flags(**settings, allow_tf32=False):
+        yield

@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lit_adv.models.classifier import Classifier
 from lit_adv.models.depthwise import hasten_depthwise
+from lit_adv.models.ensemble import Ensemble
 
 #: Of glibc's malloc.h: M_MMAP_MAX, so that no block is a mapping of its own; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
 _MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
@@ -35,7 +36,11 @@ def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> n
     hasten_depthwise(model)
     model.to(memory_format=torch.channels_last)
     if compile:
-        model.compile()
+        # An ensemble's members are called one by one, and may have a loss of their own. One graph for each size of a
+        # batch: a graph for all sizes would take the place of the first once there is a second size, so that results
+        # depended on what the process had seen before.
+        for network in model.members if isinstance(model, Ensemble) else [model]:
+            network.compile(dynamic=False)
     return model
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lit_adv.attacks import grey_levels, parse_eps
 from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.evaluation import PairBatch
+from lit_adv.data.peers import Peers
 from lit_adv.metrics import TransferMetric
 from lit_adv.models import keep_freed_memory, optimize, to_float
 from lit_adv.paper import paper_success
@@ -57,6 +58,7 @@ class EvaluationTask(LightningModule):
         # Registered so that they move to the device; a module's name, unlike an attack's, must not hold dots.
         self.counters = nn.ModuleList(self.metrics.values())
         self._clean_predictions = {}
+        self._peers = Peers(None)
 
     def test_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
         """Show a batch to every target.
@@ -86,7 +88,13 @@ class EvaluationTask(LightningModule):
         return torch.stack(predictions)
 
     def on_test_epoch_end(self) -> None:
-        """Gather the counts of all processes into :attr:`cells`, and log the success rates."""
+        """Gather the counts of all processes into :attr:`cells`, and log the success rates.
+
+        Raises:
+            RuntimeError: If another process has died.
+        """
+        # One may have a whole shard left, and shards take long with some defenses: longer than collectives wait.
+        self._peers.gather(None)
         counters: Any = self.metrics
         self.cells = [
             Cell(

@@ -245,5 +245,7 @@ class FittingTask(LightningModule, ABC):
 
     def _over_processes(self, value: Tensor) -> Tensor:
         """Return the sum of a scalar over all processes."""
-        total: Tensor = self.trainer.strategy.reduce(value.detach().clone(), reduce_op="sum")
+        total = value.detach().clone()
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(total)  # Lightning's own would wait for the device first
         return total

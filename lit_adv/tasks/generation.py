@@ -56,6 +56,7 @@ class GenerationTask(LightningModule):
         }
         model = members[0] if len(members) == 1 else Ensemble(members, ensemble_weights, fusion)
         self.surrogate = optimize(model, compile=compile)
+        self._fill_to = 0  # a compiled surrogate would be compiled anew for the size of each shard's last batch
         self.attack = create_attack(attack, self.surrogate, **options)
         if self.attack.eps is not None:  # a budget that is another library's default counts as given
             settings.setdefault("eps", self.attack.eps)
@@ -64,6 +65,8 @@ class GenerationTask(LightningModule):
         """Choose convolutions that repeat their results bit for bit on a GPU, and spare a CPU its page faults."""
         torch.backends.cudnn.deterministic = True
         keep_freed_memory()
+        if self.fingerprint["compile"]:
+            self._fill_to = self.trainer.datamodule.batch_size  # type: ignore[attr-defined]
 
     @property
     def budget(self) -> int | None:
@@ -104,16 +107,21 @@ class GenerationTask(LightningModule):
         """Return the adversarial images, the attack's goal, and the predictions before and after."""
         if not len(batch):
             return batch.images, labels, labels, labels
-        clean = to_float(batch.images)
+        count, images, keys = len(batch), batch.images, batch.keys
+        if (missing := self._fill_to - count) > 0:
+            images, labels = (torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in (images, labels))
+            keys = [*keys, *keys[-1:] * missing]
+        clean = to_float(images)
         scores = self._scores(clean)
-        if (highest := int(torch.maximum(batch.labels, labels).max())) >= scores.shape[1]:
+        if (highest := int(torch.cat([batch.labels, labels]).max())) >= scores.shape[1]:
             raise ValueError(
                 f"{redact(batch.shard)} has label {highest}, but the surrogate tells {scores.shape[1]} classes apart: "
                 f"set data.num_classes to {scores.shape[1]} to skip such samples, or choose another surrogate"
             )
-        goal = self.attack.goal_labels(clean, labels, batch.keys)
-        adversarial = quantize(self.attack(clean, labels, batch.keys), batch.images, self.budget)
-        return adversarial, goal, scores.argmax(1), self._scores(to_float(adversarial)).argmax(1)
+        goal = self.attack.goal_labels(clean, labels, keys)
+        adversarial = quantize(self.attack(clean, labels, keys), images, self.budget)
+        predictions = self._scores(to_float(adversarial)).argmax(1)
+        return adversarial[:count], goal[:count], scores.argmax(1)[:count], predictions[:count]
 
     @torch.no_grad()
     def _scores(self, images: Tensor) -> Tensor:

@@ -1,14 +1,31 @@
 """The predict step: from clean images to stored adversarial images."""
 
+from typing import Any
+
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import LambdaCallback
+from torch.utils.data import DataLoader
 
-from lit_adv.data.batch import ImageBatch
+from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.models import load_model
 from lit_adv.tasks import GenerationTask
 
 SPEC = "import:tests.models_of_tests:linear"
 OTHER = "import:tests.models_of_tests:other_linear"
+
+
+class Batches(LightningDataModule):
+    """Ready batches; the first one's size is that of all but a shard's last."""
+
+    def __init__(self, batches: list[ImageBatch]) -> None:
+        super().__init__()
+        self.batches = batches
+        self.batch_size = len(batches[0])
+
+    def predict_dataloader(self) -> DataLoader[ImageBatch]:
+        return DataLoader(self.batches, batch_size=None)  # type: ignore[arg-type]  # a list is a data set to torch
 
 
 def make_batch(count: int = 6, targets: bool = False, highest_label: int = 9) -> ImageBatch:
@@ -106,3 +123,21 @@ def test_the_default_budget_of_another_library_is_recorded() -> None:
 def test_an_option_of_another_attack_is_refused_before_any_weights_are_loaded() -> None:
     with pytest.raises(ValueError, match="attack 'fgsm' has no option 'confidence'"):
         GenerationTask("import:no_such_module:build", "fgsm", {"confidence": 1.0})
+
+
+def test_batches_for_a_compiled_surrogate_are_filled_up_to_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # it is the sizes that matter here
+    full, rest = make_batch(6), make_batch(4)
+    task, plain = (GenerationTask(SPEC, "si_ni_ti_dim", {"steps": 2}, compile=value) for value in (True, False))
+    sizes: set[int] = set()
+    task.surrogate.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
+    made: list[AdversarialBatch] = []
+    collect = LambdaCallback(on_predict_batch_end=lambda trainer, module, outputs, *_: made.append(outputs))
+    options: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "inference_mode": False}
+    trainer = Trainer(accelerator="cpu", callbacks=[collect], **options)
+    trainer.predict(task, Batches([full, rest]), return_predictions=False)
+    assert sizes == {6}
+    for found, batch in zip(made, (full, rest), strict=True):
+        expected = plain.predict_step(batch)
+        for name in ("images", "predictions_clean", "predictions", "fooled"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
