@@ -40,3 +40,17 @@ def test_purification_keeps_single_precision_under_autocast(images: Tensor, keys
         scores = defense(images, keys)
     assert scores.dtype == torch.float32
     assert torch.equal(scores, expected)
+
+
+def test_purification_keeps_convolutions_on_a_gpu_from_rounding(images: Tensor, keys: list[str]) -> None:
+    seen: list[bool] = []
+
+    class Noting(Purifier):
+        def purify(self, images: Tensor, keys: Sequence[str]) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return images
+
+    before = torch.backends.cudnn.allow_tf32
+    Noting(nn.Flatten())(images, keys)
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before

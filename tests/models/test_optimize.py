@@ -11,7 +11,7 @@ from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
-from lit_adv.models import Classifier, keep_freed_memory, optimize, weights_sha256
+from lit_adv.models import Classifier, Ensemble, keep_freed_memory, optimize, weights_sha256
 from lit_adv.models.optimize import fold_batch_norms
 from tests.models_of_tests import linear
 
@@ -145,6 +145,14 @@ def test_a_compiled_surrogate_is_attacked_to_the_same_images() -> None:
         for compiled in (False, True)
     ]
     torch.testing.assert_close(made[1], made[0])
+
+
+def test_the_members_of_an_ensemble_are_compiled_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
+    members = [linear(), linear()]
+    optimize(Ensemble(members, fusion="loss"), compile=True)  # whose loss is no forward pass of the ensemble
+    assert compiled == members
 
 
 def test_the_digest_tells_weights_apart_and_nothing_else() -> None:
