@@ -188,8 +188,10 @@ class TrainingCLI(ShardCLI):
         }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the ``--output`` group."""
+        """Add the ``--output`` group, and let one seed be that of all: the order of the data, and what steps draw."""
         parser.add_lightning_class_args(RunFolder, "output")
+        for seed in ("data.seed", "model.init_args.seed"):
+            parser.link_arguments("seed_everything", seed, compute_fn=int)  # it may also be true or false
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Let checkpoints be written whole or not at all."""

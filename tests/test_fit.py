@@ -125,6 +125,21 @@ def test_a_run_killed_and_resumed_ends_with_the_weights_of_one_that_was_not(
         assert all(torch.equal(resumed[key], value) for key, value in whole.items())
 
 
+def test_another_seed_is_another_run(sets: dict[str, str], tmp_path: Path) -> None:
+    options = ("--trainer.max_epochs=1", "--trainer.limit_val_batches=0")
+    runs = {}
+    for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+        main(arguments(sets, tmp_path / name, *options, f"--seed_everything={seed}"))
+        runs[name] = read_checkpoint(tmp_path / name / "last.safetensors")
+    assert all(torch.equal(runs["again"][name], value) for name, value in runs["first"].items())
+    assert not all(torch.equal(runs["other"][name], value) for name, value in runs["first"].items())
+    saved = yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())
+    assert saved["seed_everything"] == 1
+    main(["fit", f"--config={tmp_path}/other/config.yaml", f"--output.path={tmp_path}/repeated"])
+    repeated = read_checkpoint(tmp_path / "repeated" / "last.safetensors")
+    assert all(torch.equal(repeated[name], value) for name, value in runs["other"].items())
+
+
 def test_a_folder_that_holds_a_run_is_not_overwritten(sets: dict[str, str], tmp_path: Path) -> None:
     main(arguments(sets, tmp_path, "--trainer.max_epochs=1"))
     before = (tmp_path / "last.ckpt").read_bytes()
