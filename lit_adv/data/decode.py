@@ -135,6 +135,26 @@ def decode_image(files: Mapping[str, bytes], max_pixels: int = MAX_PIXELS) -> Im
         raise SampleError(f"cannot decode its {extension}: {error}") from error
 
 
+def decode_stored(files: Mapping[str, bytes], extension: str, side: int) -> Image.Image:
+    """Decode an image that generation has stored.
+
+    Args:
+        files: The sample's files' contents by extension.
+        extension: The image's, such as ``clean.webp``.
+        side: Width and height that it must have, in pixels.
+
+    Raises:
+        SampleError: If there is no such file, it cannot be decoded, or it has another size.
+    """
+    if extension not in files:
+        raise SampleError(f"there is no {extension} file")
+    image_format = extension.rpartition(".")[2]
+    image = decode_image({image_format: files[extension]}, max_pixels=min(side**2, MAX_PIXELS))
+    if image.size != (side, side):
+        raise SampleError(f"an image has {image.width}x{image.height} pixels, not {side}x{side}")
+    return image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow's own conversion would saturate at 255
         levels = np.asarray(image).astype(np.uint32)
