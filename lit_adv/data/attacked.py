@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from fsspec.core import url_to_fs
-
 from lit_adv.data import storage
 from lit_adv.data.job import JOB_FILE
 from lit_adv.data.manifest import MANIFEST_FILE
@@ -112,15 +110,16 @@ def check_shards(folder: AttackedFolder, checksums: bool = False) -> None:
     Raises:
         DamagedShardsError: If shards are missing or differ.
     """
-    filesystem, path = url_to_fs(folder.path)
-    sizes = {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in filesystem.ls(path, detail=True)}
+    urls = {name: storage.join(folder.path, name) for name in folder.shards}
+    sizes = storage.file_sizes(list(urls.values()))
     damaged = {}
     for name, record in folder.shards.items():
-        if name not in sizes:
+        size = sizes.get(urls[name])
+        if size is None:
             damaged[name] = "missing"
-        elif sizes[name] != record.tar_bytes:
-            damaged[name] = f"{sizes[name]} bytes instead of {record.tar_bytes}"
-        elif checksums and (found := _sha256(storage.join(folder.path, name))) != record.sha256:
+        elif size != record.tar_bytes:
+            damaged[name] = f"{size} bytes instead of {record.tar_bytes}"
+        elif checksums and (found := _sha256(urls[name])) != record.sha256:
             damaged[name] = f"SHA-256 {found} instead of {record.sha256}"
     if damaged:
         raise DamagedShardsError(

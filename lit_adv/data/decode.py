@@ -90,6 +90,17 @@ class Decoder:
         """
         return self._class_index(files, self.label_field)
 
+    def aim(self, files: Mapping[str, bytes]) -> int | None:
+        """Return the class that the attack on a stored sample aimed at, as its record says; None if it was untargeted.
+
+        Raises:
+            SampleError: If there is no record, or the class is not in range.
+        """
+        record = _json(files)
+        if isinstance(record, dict) and "target" not in record:
+            return None
+        return self._class_index(files, "target")
+
     def _fit(self, image: Image.Image) -> Tensor:
         shorter, longer = sorted(image.size)
         if longer / shorter * self.resize**2 > MAX_PIXELS:
@@ -135,6 +146,26 @@ def decode_image(files: Mapping[str, bytes], max_pixels: int = MAX_PIXELS) -> Im
         raise SampleError(f"cannot decode its {extension}: {error}") from error
 
 
+def decode_stored(files: Mapping[str, bytes], extension: str, side: int) -> Image.Image:
+    """Decode an image that generation has stored.
+
+    Args:
+        files: The sample's files' contents by extension.
+        extension: The image's, such as ``clean.webp``.
+        side: Width and height that it must have, in pixels.
+
+    Raises:
+        SampleError: If there is no such file, it cannot be decoded, or it has another size.
+    """
+    if extension not in files:
+        raise SampleError(f"there is no {extension} file")
+    image_format = extension.rpartition(".")[2]
+    image = decode_image({image_format: files[extension]}, max_pixels=min(side**2, MAX_PIXELS))
+    if image.size != (side, side):
+        raise SampleError(f"an image has {image.width}x{image.height} pixels, not {side}x{side}")
+    return image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # Pillow's own conversion would saturate at 255
         levels = np.asarray(image).astype(np.uint32)
@@ -153,11 +184,15 @@ def _text(files: Mapping[str, bytes], extension: str) -> str:
         raise SampleError(f"its {extension} is not text") from error
 
 
-def _json_field(files: Mapping[str, bytes], field: str) -> Any:
+def _json(files: Mapping[str, bytes]) -> Any:
     try:
-        record = json.loads(_text(files, "json"))
+        return json.loads(_text(files, "json"))
     except (ValueError, RecursionError) as error:
         raise SampleError(f"its json cannot be parsed: {error}") from error
+
+
+def _json_field(files: Mapping[str, bytes], field: str) -> Any:
+    record = _json(files)
     if not isinstance(record, dict) or field not in record:
         raise SampleError(f"no class index: its json has no field {field!r}")
     return record[field]

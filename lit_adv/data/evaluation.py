@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,16 +17,12 @@ import webdataset as wds
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked, open_paired
 from lit_adv.data.batch import TensorBatch
-from lit_adv.data.decode import decode_image
+from lit_adv.data.counted_shard import open_adversarial
+from lit_adv.data.decode import Decoder, SampleError, decode_stored
 from lit_adv.data.reader import split_by_worker
-from lit_adv.data.storage import join, staged
-
-# Anything else in a shard is none of the evaluation's business.
-_EXTENSIONS = (".cls", ".json", ".webp", ".png")
 
 
 @dataclass(frozen=True)
@@ -159,28 +155,19 @@ def read_pairs(names: Sequence[str], attacks: Mapping[str, AttackedFolder], batc
         batch_size: Images a batch; a shard's last batch may be smaller.
 
     Returns:
-        A pipeline of :class:`PairBatch`, without a length.
+        A pipeline of :class:`PairBatch`, without a length. It raises DamagedShardsError if a shard is not what its
+        manifest says or a sample cannot be used; the message names it and the remedy.
     """
-    sources = {
-        name: {join(folder.path, name): attack for attack, folder in attacks.items() if name in folder.shards}
-        for name in names
-    }
-    attack_of = {url: attack for urls in sources.values() for url, attack in urls.items()}
     return wds.DataPipeline(
         partial(iter, tuple(names)),
         split_by_worker,
-        partial(_open_shards, sources=sources),
-        partial(tar_file_expander, select_files=lambda name: name.endswith(_EXTENSIONS)),
-        group_by_keys,
-        wds.map(_decode_pair),
-        partial(_batch, attack_of=attack_of, batch_size=batch_size),
+        partial(_batch_shards, attacks=attacks, batch_size=batch_size),
     )
 
 
 class _Pair(NamedTuple):
     """A decoded sample; images are uint8 [H, W, 3], the rest is as in :class:`PairBatch`."""
 
-    url: str
     key: str
     adversarial: Tensor
     clean: Tensor
@@ -190,36 +177,48 @@ class _Pair(NamedTuple):
     l2: float
 
 
-def _open_shards(names: Iterable[str], sources: Mapping[str, Iterable[str]]) -> Iterator[dict[str, Any]]:
-    """Yield each shard's versions as open files; webdataset's own opener knows no remote file systems."""
+def _batch_shards(names: Iterable[str], attacks: Mapping[str, AttackedFolder], batch_size: int) -> Iterator[PairBatch]:
+    """Yield the batches of each shard's versions in turn."""
     for name in names:
-        for url in sources[name]:
-            with staged(url) as stream:
-                yield {"url": url, "stream": stream}
+        for attack, folder in attacks.items():
+            if name in folder.shards:
+                pairs = _read_shard(folder, name)
+                while batch := list(islice(pairs, batch_size)):
+                    yield _collate(batch, attack)
 
 
-def _decode_pair(sample: Mapping[str, Any]) -> _Pair:
-    extension = "webp" if "webp" in sample else "png"
-    images = (decode_image({extension: sample[name]}) for name in (extension, f"clean.{extension}"))
-    adversarial, clean = (torch.from_numpy(np.array(image)) for image in images)
+def _read_shard(folder: AttackedFolder, name: str) -> Iterator[_Pair]:
+    made, image_format = folder.config["data"], folder.config["output"]["format"]
+    side = made["image_size"]
+    decoder = Decoder(side, side, num_classes=made["num_classes"])
+    with closing(open_adversarial(folder, name)) as shard:
+        targeted = None
+        for number in range(folder.shards[name].samples):
+            with shard.sample(number, {"cls", "json", image_format, f"clean.{image_format}"}) as (key, files):
+                pair = _decode_pair(key, files, decoder, image_format)
+                if targeted not in (None, pair.target is not None):
+                    raise SampleError("its json and those before it do not agree whether the attack was targeted")
+            targeted = pair.target is not None
+            yield pair
+
+
+def _decode_pair(key: str, files: Mapping[str, bytes], decoder: Decoder, image_format: str) -> _Pair:
+    label, target = decoder.label(files), decoder.aim(files)
+    adversarial, clean = (
+        torch.from_numpy(np.array(decode_stored(files, extension, decoder.image_size)))
+        for extension in (image_format, f"clean.{image_format}")
+    )
     # The distance of 8-bit values without leaving 8 bits; its square fits into float64 exactly.
     change = torch.maximum(adversarial, clean) - torch.minimum(adversarial, clean)
     return _Pair(
-        url=sample["__url__"],
-        key=sample["__key__"],
+        key=key,
         adversarial=adversarial,
         clean=clean,
-        label=int(sample["cls"]),
-        target=json.loads(sample["json"]).get("target"),
+        label=label,
+        target=target,
         linf=int(change.max()),
         l2=float(torch.linalg.vector_norm(change.double())) / 255,
     )
-
-
-def _batch(pairs: Iterable[_Pair], attack_of: Mapping[str, str], batch_size: int) -> Iterator[PairBatch]:
-    for url, shard in groupby(pairs, lambda pair: pair.url):
-        while batch := list(islice(shard, batch_size)):
-            yield _collate(batch, attack_of[url])
 
 
 def _collate(pairs: Sequence[_Pair], attack: str) -> PairBatch:

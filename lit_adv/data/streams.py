@@ -6,8 +6,8 @@ What is not needed for the batch at hand is neither read nor decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 import torch
@@ -16,11 +16,10 @@ from torchvision.transforms.v2 import functional
 
 from lit_adv.data.attacked import AttackedFolder, DamagedShardsError
 from lit_adv.data.augment import Augmenter
-from lit_adv.data.decode import Decoder, SampleError, decode_image
+from lit_adv.data.counted_shard import CountedShard, open_adversarial
+from lit_adv.data.decode import Decoder, decode_image, decode_stored
 from lit_adv.data.remote import redact
 from lit_adv.data.shards import IMAGE_EXTENSIONS
-from lit_adv.data.storage import join, staged
-from lit_adv.data.tar import ShardError, index_samples, read_sample
 
 #: The source of adversaries that are made on the fly.
 SELF = "self"
@@ -113,7 +112,7 @@ class PairStream:
         with ExitStack() as opened:
             files = {}
             for name, folder in self._sets.items():
-                files[name] = _ShardFile(join(folder.path, shard), self.counts[shard], _repair(folder.path))
+                files[name] = open_adversarial(folder, shard)
                 opened.callback(files[name].close)
             _require_same_keys(files)
             opened.pop_all()
@@ -145,52 +144,14 @@ class CleanStream:
             DamagedShardsError: If it is damaged.
         """
         remedy = "the shard must not change while it is in use"
-        return _OpenClean(_ShardFile(shard, self.counts[shard], remedy), self._decoder, self._augmenter)
-
-
-class _ShardFile:
-    """A shard's file, open for reading its samples in any order."""
-
-    def __init__(self, url: str, samples: int, remedy: str) -> None:
-        self.url = url
-        self._remedy = remedy
-        with ExitStack() as opened, self._blame(None):
-            self._file = opened.enter_context(staged(url))
-            self._samples = index_samples(self._file, url)
-            if len(self._samples) != samples:
-                raise ShardError(url, f"it holds {len(self._samples)} samples instead of {samples}")
-            self._opened = opened.pop_all()
-
-    @property
-    def keys(self) -> list[str]:
-        return [sample.key for sample in self._samples]
-
-    @contextmanager
-    def sample(self, number: int, extensions: Set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
-        """Read some files of a sample; the body decodes them, and what is wrong with them is blamed on the sample."""
-        key, members = self._samples[number]
-        with self._blame(key):
-            wanted = {extension: member for extension, member in members.items() if extension in extensions}
-            yield key, read_sample(self._file, self._samples[number]._replace(members=wanted))
-
-    def close(self) -> None:
-        self._opened.close()
-
-    @contextmanager
-    def _blame(self, key: str | None) -> Iterator[None]:
-        try:
-            yield
-        except ShardError as error:
-            raise DamagedShardsError(f"{error}; {self._remedy}") from error
-        except SampleError as error:
-            raise DamagedShardsError(f"{redact(self.url)}: sample {key!r}: {error}; {self._remedy}") from error
+        return _OpenClean(CountedShard(shard, self.counts[shard], remedy), self._decoder, self._augmenter)
 
 
 class _OpenPairs:
     """One shard's versions in several sets; see :class:`OpenShard`."""
 
     def __init__(
-        self, files: Mapping[str, _ShardFile], formats: Mapping[str, str], decoder: Decoder, augmenter: Augmenter
+        self, files: Mapping[str, CountedShard], formats: Mapping[str, str], decoder: Decoder, augmenter: Augmenter
     ) -> None:
         self._files = files
         self._formats = formats
@@ -203,7 +164,8 @@ class _OpenPairs:
         images = [f"clean.{extension}"] if source == SELF else [f"clean.{extension}", extension]
         with self._files[name].sample(number, {"cls", *images}) as (key, files):
             label = self._decoder.label(files)
-            decoded = torch.stack([_decode(files, image) for image in images])
+            stored = [decode_stored(files, image, self._decoder.image_size) for image in images]
+        decoded = torch.stack([torch.as_tensor(functional.pil_to_tensor(image)) for image in stored])
         clean, *adversarial = self._augmenter.shift(decoded, key, epoch).unbind()
         return TrainSample(key, clean, adversarial[0] if adversarial else None, label)
 
@@ -215,7 +177,7 @@ class _OpenPairs:
 class _OpenClean:
     """A shard of clean images; see :class:`OpenShard`."""
 
-    def __init__(self, file: _ShardFile, decoder: Decoder, augmenter: Augmenter) -> None:
+    def __init__(self, file: CountedShard, decoder: Decoder, augmenter: Augmenter) -> None:
         self._file = file
         self._decoder = decoder
         self._augmenter = augmenter
@@ -229,13 +191,7 @@ class _OpenClean:
         self._file.close()
 
 
-def _decode(files: Mapping[str, bytes], name: str) -> Tensor:
-    if name not in files:
-        raise SampleError(f"there is no {name} file")
-    return torch.as_tensor(functional.pil_to_tensor(decode_image({name.rpartition(".")[2]: files[name]})))
-
-
-def _require_same_keys(files: Mapping[str, _ShardFile]) -> None:
+def _require_same_keys(files: Mapping[str, CountedShard]) -> None:
     (_, first), *others = files.items()
     for name, file in others:
         for number, (expected, key) in enumerate(zip(first.keys, file.keys, strict=True)):
@@ -244,7 +200,3 @@ def _require_same_keys(files: Mapping[str, _ShardFile]) -> None:
                     f"{redact(file.url)}: sample {number} is {key!r}, but it is {expected!r} in {redact(first.url)}; "
                     f"generate both sets from the same shards, or remove {name!r} from data.adversarial"
                 )
-
-
-def _repair(folder: str) -> str:
-    return f"run python -m lit_adv.data.verify {redact(folder)} --repair, and generate.py again"

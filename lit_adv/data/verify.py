@@ -25,7 +25,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from lit_adv.data import storage
-from lit_adv.data.decode import MAX_PIXELS, Decoder, SampleError, decode_image
+from lit_adv.data.decode import Decoder, SampleError, decode_stored
 from lit_adv.data.job import JOB_FILE, differences, digest
 from lit_adv.data.manifest import MANIFEST_FILE, TIMM_FILE, totals_files
 from lit_adv.data.output import distances
@@ -266,6 +266,7 @@ def _check_file(file: BufferedReader, sidecar: Sidecar) -> Iterator[str]:
 def _check_samples(file: BufferedReader, sidecar: Sidecar, job: _Job, labels: dict[str, int]) -> Iterator[str]:
     """Yield the faults of a shard's samples and of the totals over them; collect the labels by key."""
     samples = index_samples(file, sidecar.shard, may_be_empty=True)
+    side = job.decoder.image_size
     pixels = hashlib.sha256()
     records: list[AdversarialSample] = []
     for sample in samples:
@@ -275,8 +276,8 @@ def _check_samples(file: BufferedReader, sidecar: Sidecar, job: _Job, labels: di
             files = read_sample(file, sample)
             if files.keys() != job.extensions:
                 raise SampleError(f"it has the files {sorted(files)}, not {sorted(job.extensions)}")
-            image = _decode(files[job.image_format], job)
-            clean = _decode(files[f"clean.{job.image_format}"], job) if job.clean_images else None
+            image = _decode(files, job.image_format, side)
+            clean = _decode(files, f"clean.{job.image_format}", side) if job.clean_images else None
             record = _read_record(files, sample.key, sidecar.source_shard, job.decoder)
             labels[sample.key] = record.label
             pixels.update(image.contiguous().numpy().data)
@@ -305,17 +306,9 @@ def _check_sums(sidecar: Sidecar, records: Sequence[AdversarialSample], pixels_s
             yield f"its sidecar says {name} {said}, its samples say {found}"
 
 
-def _decode(content: bytes, job: _Job) -> Tensor:
-    """Return an image as uint8 [3, H, W].
-
-    Raises:
-        SampleError: If it cannot be decoded or has another size than the job's images.
-    """
-    side = job.decoder.image_size
-    image = decode_image({job.image_format: content}, max_pixels=min(side**2, MAX_PIXELS))
-    if image.size != (side, side):
-        raise SampleError(f"an image has {image.width}x{image.height} pixels, not {side}x{side}")
-    return torch.as_tensor(functional.pil_to_tensor(image))
+def _decode(files: Mapping[str, bytes], extension: str, side: int) -> Tensor:
+    """Return a stored image as uint8 [3, H, W]; raises as :func:`decode_stored` does."""
+    return torch.as_tensor(functional.pil_to_tensor(decode_stored(files, extension, side)))
 
 
 def _read_record(files: Mapping[str, bytes], key: str, source_shard: str, decoder: Decoder) -> AdversarialSample:

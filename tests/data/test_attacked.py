@@ -2,9 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from lit_adv.data import remote
 from lit_adv.data.attacked import DamagedShardsError, check_shards, open_attacked
 from tests.tiny_attacks import SHARD_SIZES, make_attacked
 
@@ -56,3 +60,22 @@ def test_a_changed_byte_is_found_by_the_checksum(folder: Path) -> None:
     check_shards(open_attacked(str(folder)))
     with pytest.raises(DamagedShardsError, match=r"tiny-000000\.tar: SHA-256 .* delete them and run|SHA-256 \w{64} "):
         check_shards(open_attacked(str(folder)), checksums=True)
+
+
+def test_sizes_are_listed_again_when_remote_storage_fails_for_a_moment(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("memory").put(str(finished), "/attacked", recursive=True)
+    attacked = open_attacked("memory://attacked")
+    faults = [ConnectionResetError("reset"), TimeoutError("late")]
+    listing = MemoryFileSystem.ls
+
+    def fail_twice(*arguments: Any, **settings: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return listing(*arguments, **settings)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", fail_twice)
+    monkeypatch.setattr(remote, "wait_random_exponential", lambda **_: lambda state: 0.0)
+    check_shards(attacked)
+    assert not faults

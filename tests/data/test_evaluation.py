@@ -1,14 +1,23 @@
 """What the evaluation reads: every stored image once, in batches that do not depend on who reads them."""
 
+import gzip
+import shutil
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lit_adv.data.evaluation import EvaluationDataModule, PairBatch
-from tests.tiny_attacks import make_attacked, read_stored
+from lit_adv.data.attacked import DamagedShardsError, open_paired
+from lit_adv.data.evaluation import EvaluationDataModule, PairBatch, read_pairs
+from tests.data.conftest import image_file, tar_bytes
+from tests.data.mutations import mutations
+from tests.tiny_attacks import SIZE, make_attacked, read_stored
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +39,11 @@ def read(attacks: dict[str, str], rank: int = 0, world_size: int = 1, **settings
     batches = list(data.test_dataloader())
     assert len(batches) == data.batches
     return batches
+
+
+def read_shard(path: str, name: str = "tiny-000000.tar") -> list[PairBatch]:
+    """Read one shard, whose size is not checked before."""
+    return list(read_pairs([name], open_paired({"attack": path}), batch_size=3))
 
 
 def identity(batch: PairBatch) -> tuple[str, tuple[str, ...], str]:
@@ -103,3 +117,125 @@ def test_shards_without_clean_images_name_the_remedy(tmp_path: Path) -> None:
 def test_a_wrong_argument_is_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EvaluationDataModule(**({"attacks": {"a": "/x"}} | settings))
+
+
+# A shard's content is not trusted, and what is wrong is named with its place and the remedy.
+
+
+@pytest.fixture
+def damaged(attacks: dict[str, str], tmp_path: Path) -> Path:
+    """A copy to be damaged of the targeted attack's folder."""
+    return Path(shutil.copytree(attacks["strong"], tmp_path / "strong"))
+
+
+def unpack(shard: Path) -> dict[str, bytes]:
+    with tarfile.open(shard) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+
+
+def refusal(folder: Path, reason: str) -> str:
+    """Return the pattern of the message about the folder's first shard."""
+    return rf"^{folder}/tiny-000000\.tar: {reason}.*; run python -m lit_adv\.data\.verify {folder} --repair, and gen"
+
+
+def test_a_compressed_shard_is_refused(damaged: Path) -> None:
+    shard = damaged / "tiny-000000.tar"
+    shard.write_bytes(gzip.compress(shard.read_bytes()))
+    with pytest.raises(DamagedShardsError, match=refusal(damaged, "it is compressed with gzip")):
+        read_shard(str(damaged))
+
+
+def test_a_shard_that_is_cut_off_is_refused_before_its_first_batch(damaged: Path) -> None:
+    shard = damaged / "tiny-000000.tar"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: 2 * len(whole) // 3])
+    with pytest.raises(DamagedShardsError, match=refusal(damaged, "it is cut off")):
+        next(iter(read_pairs(["tiny-000000.tar"], open_paired({"attack": str(damaged)}), batch_size=1)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"../../a.webp": b""}, r"the name of its file '\.\./\.\./a\.webp' leads out"),
+        ({"0009.cls": b"1"}, "it holds 8 samples instead of 7"),
+        ({"0001.cls": None}, "sample '0001': no class index: there is no cls file"),
+        ({"0001.cls": b"10"}, r"sample '0001': cls 10 is not in \[0, 10\)"),
+        ({"0001.json": None}, "sample '0001': no class index: there is no json file"),
+        ({"0001.json": b"["}, "sample '0001': its json cannot be parsed"),
+        ({"0001.json": b"[]"}, "sample '0001': no class index: its json has no field 'target'"),
+        ({"0001.json": b'{"target": 10}'}, r"sample '0001': target 10 is not in \[0, 10\)"),
+        ({"0001.json": b"{}"}, "sample '0001': its json and those before it do not agree"),
+        ({"0001.webp": None}, "sample '0001': there is no webp file"),
+        ({"0001.clean.webp": None}, r"sample '0001': there is no clean\.webp file"),
+        ({"0001.webp": b"no image"}, "sample '0001': cannot decode its webp"),
+        (
+            {"0001.webp": image_file(size=(SIZE + 1, SIZE))},
+            f"sample '0001': an image of 33x32 is larger than {SIZE**2}",
+        ),
+        ({"0001.clean.webp": image_file(size=(SIZE, 8))}, "sample '0001': an image has 32x8 pixels, not 32x32"),
+    ],
+)
+def test_what_a_shard_must_not_hold_or_lack_is_named(
+    change: dict[str, bytes | None], reason: str, damaged: Path
+) -> None:
+    shard = damaged / "tiny-000000.tar"
+    files = unpack(shard) | change
+    shard.write_bytes(tar_bytes({name: content for name, content in files.items() if content is not None}))
+    with pytest.raises(DamagedShardsError, match=refusal(damaged, reason)):
+        read_shard(str(damaged))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_worker_s_error_names_the_sample_too(damaged: Path) -> None:
+    shard = damaged / "tiny-000000.tar"
+    files = unpack(shard)
+    del files["0001.cls"]
+    shard.write_bytes(tar_bytes(files))
+    data = EvaluationDataModule({"attack": str(damaged)}, num_workers=1)
+    trainer: Any = SimpleNamespace(
+        global_rank=0, world_size=1, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+    )
+    data.trainer = trainer
+    data.setup("test")
+    with pytest.raises(DamagedShardsError, match=r"tiny-000000\.tar: sample '0001': no class index"):
+        list(data.test_dataloader())
+
+
+def test_remote_shards_are_read_as_local_ones(attacks: dict[str, str]) -> None:
+    fsspec.filesystem("memory").put(attacks["strong"], "/evaluation", recursive=True)
+    local, remote = read_shard(attacks["strong"]), read_shard("memory://evaluation")
+    assert [identity(batch) for batch in remote] == [identity(batch) for batch in local]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of one shard of two samples, by the images' format."""
+    folder = tmp_path_factory.mktemp("small")
+    return {
+        "webp": make_attacked(folder, "webp", "--model.attack_options.target=random", sizes=[2]),
+        "png": make_attacked(folder, "png", "--output.format=png", sizes=[2]),
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), image_format=st.sampled_from(["webp", "png"]))
+def test_a_mutated_shard_gives_its_samples_or_a_clear_error(
+    data: st.DataObject, image_format: str, small: dict[str, Path]
+) -> None:
+    shard = small[image_format] / "tiny-000000.tar"
+    original = shard.read_bytes()
+    shard.write_bytes(data.draw(mutations(original)))
+    try:
+        [batch] = read_shard(str(shard.parent))
+    except DamagedShardsError as refused:
+        message = str(refused)
+    else:
+        assert batch.keys == ["0000", "0001"]
+        assert batch.adversarial.shape == batch.clean.shape == (2, 3, SIZE, SIZE)
+        assert len(batch.labels) == 2
+        assert (None if batch.targets is None else len(batch.targets)) == (2 if image_format == "webp" else None)
+        return
+    finally:
+        shard.write_bytes(original)
+    assert message.startswith(f"{shard}: ")
+    assert "--repair" in message

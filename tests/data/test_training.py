@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lit_adv.data import streams
+from lit_adv.data import decode
 from lit_adv.data.attacked import DamagedShardsError
 from lit_adv.data.augment import Augmentation
 from lit_adv.data.training import TrainBatch, TrainingDataModule
@@ -189,13 +189,13 @@ def test_by_default_the_sets_have_equal_shares(sets: dict[str, str]) -> None:
 
 def test_only_the_chosen_source_is_decoded(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = Counter[str]()
-    decode_image = streams.decode_image
+    decode_image = decode.decode_image
 
-    def note(files: dict[str, bytes]) -> Any:
+    def note(files: dict[str, bytes], **limits: int) -> Any:
         decoded.update(files.keys())
-        return decode_image(files)
+        return decode_image(files, **limits)
 
-    monkeypatch.setattr(streams, "decode_image", note)
+    monkeypatch.setattr(decode, "decode_image", note)
     assert {batch.source for batch in read(adversarial=sets, shares={"self": 1})} == {"self"}
     assert decoded == {"png": IMAGES}  # the clean images of the first set
     decoded.clear()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from lit_adv.data import counted_shard, decode
 from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.defenses import create_defense
 from lit_adv.models import load_model
@@ -106,6 +108,29 @@ def test_the_counts_equal_a_plain_recount(
     assert result.abstention[:2] == (abstained, images)
     assert result.breaches == 0
     assert result.mean_linf == linf / images
+
+
+@pytest.mark.parametrize("targets", [[LINEAR], [LINEAR, OTHER]])
+def test_each_pair_is_read_and_decoded_once_however_many_the_targets(
+    targets: list[str], attacks: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Counter[str]()
+
+    def count(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def counting(*arguments: Any, **settings: Any) -> Any:
+            calls[name] += 1
+            return original(*arguments, **settings)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(counted_shard, "staged")
+    count(counted_shard, "read_sample")
+    count(decode, "decode_image")
+    evaluate(attacks, targets)
+    shards, pairs = 3 * len(attacks), 13 * len(attacks)
+    assert calls == {"staged": shards, "read_sample": pairs, "decode_image": 2 * pairs}
 
 
 def test_the_recount_sees_successes_and_failures_and_abstentions(cells: dict[tuple[str, str], Cell]) -> None:
