@@ -65,6 +65,14 @@ def test_every_stored_image_comes_once_with_its_label_and_its_distance(attacks: 
         torch.testing.assert_close(torch.cat([batch.l2 for batch in mine]), expected, rtol=1e-12, atol=0)
 
 
+def test_a_shard_whose_samples_were_all_skipped_gives_no_batch(tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean/tiny-broken.tar").write_bytes(tar_bytes({"a.jpg": b"no image", "a.cls": b"1"}))
+    folder = make_attacked(tmp_path, "attacked", sizes=[2])
+    assert (folder / "tiny-broken.tar").exists()
+    assert [len(batch) for batch in read({"attack": str(folder)})] == [2]
+
+
 def test_only_a_targeted_attack_has_targets(attacks: dict[str, str]) -> None:
     for batch in read(attacks):
         if batch.attack == "weak":
