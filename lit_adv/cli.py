@@ -3,11 +3,12 @@
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch.distributed as dist
 import yaml
@@ -71,6 +72,14 @@ class SaveConfigBesideOutput(SaveConfigCallback):
             logger.log_hyperparams(yaml.safe_load(text))
 
 
+class RedactingParser(LightningArgumentParser):
+    """A parser whose errors quote what the user typed, but no credentials in URLs."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End the process with a message."""
+        super().error(redact(message), ex)
+
+
 class ShardCLI(LightningCLI):
     """What the command lines have in common: shards are dealt out by the data modules, in bfloat16 unless told."""
 
@@ -96,6 +105,7 @@ class ShardCLI(LightningCLI):
                 "precision": "bf16-mixed",
                 **(trainer_defaults or {}),
             },
+            parser_class=RedactingParser,
             auto_configure_optimizers=False,
             args=args,
             **kwargs,
@@ -253,15 +263,21 @@ def quiet_lightning() -> None:
     )
 
 
+_MENDABLE = (ConfigMismatchError, GenerationFailedError, DamagedShardsError, OSError, ValueError)
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the process with the message alone where the user can mend what is wrong; a traceback would bury it."""
+    """End the process with the message alone where the user can mend what is wrong; a traceback would bury it.
+
+    Neither message nor traceback shows credentials in URLs.
+    """
     try:
         yield
-    except (ConfigMismatchError, GenerationFailedError, DamagedShardsError, OSError, ValueError) as error:
-        if "LIT_ADV_TRACEBACK" in os.environ:
-            raise
-        sys.exit(f"error: {error}\n(set LIT_ADV_TRACEBACK=1 to see where)")
+    except Exception as error:
+        plain = isinstance(error, _MENDABLE) and "LIT_ADV_TRACEBACK" not in os.environ
+        said = f"error: {error}\n(set LIT_ADV_TRACEBACK=1 to see where)" if plain else traceback.format_exc()
+        sys.exit(redact(said))
 
 
 def leave_process_group() -> None:

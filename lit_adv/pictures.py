@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import make_grid
 
+from lit_adv.data.remote import redact
 from lit_adv.data.shards import list_shards
 from lit_adv.data.storage import staged
 from lit_adv.data.tar import index_samples, read_sample
@@ -66,7 +67,7 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
     for files in islice(_read_samples(list_shards(shards)), count):
         extension = next((e for e in ("webp", "png") if f"clean.{e}" in files), None)
         if extension is None:
-            raise ValueError(f"{shards} holds no clean images: make it with --output.clean_images true")
+            raise ValueError(f"{redact(shards)} holds no clean images: make it with --output.clean_images true")
         clean.append(_decode(files[f"clean.{extension}"]))
         adversarial.append(_decode(files[extension]))
         record = json.loads(files["json"])

@@ -303,7 +303,7 @@ def find_writer(trainer: Trainer) -> ShardWriter:
 def print_report(trainer: Trainer) -> None:
     """Print what an evaluation has found."""
     report = find_report(trainer)
-    print(f"\n{report.table}\nresults   {local_path(report.path) or report.path}")
+    print(f"\n{report.table}\nresults   {local_path(report.path) or redact(report.path)}")
 
 
 def find_report(trainer: Trainer) -> EvaluationReport:

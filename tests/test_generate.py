@@ -24,14 +24,18 @@ import webdataset as wds
 import yaml
 from PIL import Image
 
+import train_adv
 from generate import main
 from lit_adv.attacks import GradientSignSettings
+from lit_adv.cli import plain_errors
+from lit_adv.data.verify import main as verify_main
 from lit_adv.data.verify import verify
 from lit_adv.models import load_model
 from tests.data.conftest import sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[1]
 CONFIG = f"--config={ROOT}/configs/generate/si_ni_ti_dim.yaml"
+EVALUATE = f"--config={ROOT}/configs/evaluate/transfer.yaml"
 QUIET = ("--trainer.logger=false", "--trainer.accelerator=cpu")
 
 
@@ -398,14 +402,18 @@ def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capsys: pytest.Cap
     assert "Attacking" not in capsys.readouterr().out
 
 
-def test_credentials_in_urls_are_written_nowhere(tmp_path: Path) -> None:
+def test_credentials_in_urls_are_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)  # the server's own
     (tmp_path / "in").mkdir()
     (tmp_path / "in/tiny.tar").write_bytes(tar_bytes(sample_files(4)))
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "in"))
     logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}}
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://user:s3cr3t@127.0.0.1:{server.server_port}/{{tiny,gone}}.tar?X-Amz-Signature=s1gn4tur3"
+        host, signature = f"http://user:s3cr3t@127.0.0.1:{server.server_port}", "?X-Amz-Signature=s1gn4tur3"
+        url = f"{host}/{{tiny,gone}}.tar{signature}"
         command = [
             sys.executable, str(ROOT / "generate.py"), CONFIG, "--trainer.accelerator=cpu", f"--data.shards={url}",
             f"--trainer.logger={json.dumps(logger)}", "--model.surrogate=import:tests.models_of_tests:linear",
@@ -413,12 +421,22 @@ def test_credentials_in_urls_are_written_nowhere(tmp_path: Path) -> None:
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+        (tmp_path / "in/tiny.tar").write_bytes(tar_bytes(sample_files(3)))
+        assert verify_main([f"{tmp_path}/out", "--source", url]) == 1
+        assert verify_main([f"{host}/none/{signature}"]) == 1
+        with pytest.raises(SystemExit) as refused, plain_errors():
+            train_adv.main(["test", EVALUATE, *QUIET, f"--data.attacks={{a: '{host}/{signature}'}}"])
         server.shutdown()
+    verified = capsys.readouterr()
+    assert "its keys are not those of http://***@127.0.0.1" in verified.out
+    assert "/none/?*** is empty or not there" in verified.err
+    assert "?*** holds no adversarial shards" in str(refused.value.code)
     assert done.returncode == 1
     assert "/gone.tar?***: there is no http://***@127.0.0.1" in done.stderr
     assert (tmp_path / "out/tiny.json").exists()
     assert list(tmp_path.glob("logs/**/run-*.wandb"))
     written = [path for folder in ("out", "logs") for path in (tmp_path / folder).rglob("*") if path.is_file()]
-    for said in (done.stdout.encode(), done.stderr.encode(), *(path.read_bytes() for path in written)):
+    printed = (done.stdout, done.stderr, verified.out, verified.err, str(refused.value.code))
+    for said in (*map(str.encode, printed), *(path.read_bytes() for path in written)):
         assert b"s3cr3t" not in said
         assert b"s1gn4tur3" not in said

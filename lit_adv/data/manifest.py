@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lit_adv.data import storage
-from lit_adv.data.job import JOB_FILE, canonical_json, digest
+from lit_adv.data.job import JOB_FILE, ConfigMismatchError, canonical_json, digest
+from lit_adv.data.remote import redact
 from lit_adv.data.shards import shard_name
 from lit_adv.data.sidecar import Sidecar, finished, read_sidecars
 
@@ -61,7 +62,7 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
         The totals, or None if shards are missing.
 
     Raises:
-        RuntimeError: If a shard was made with another configuration than the folder's.
+        ConfigMismatchError: If a shard was made with another configuration than the folder's.
     """
     names = sorted(map(shard_name, shards))
     if not finished(folder).issuperset(names):
@@ -70,8 +71,8 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
     sidecars = read_sidecars(folder, names)
     for sidecar in sidecars:
         if sidecar.fingerprint != digest(config):
-            raise RuntimeError(
-                f"{sidecar.shard} in {folder} was made with other settings than {JOB_FILE} records; "
+            raise ConfigMismatchError(
+                f"{sidecar.shard} in {redact(folder)} was made with other settings than {JOB_FILE} records; "
                 "delete it and its sidecar, and run again"
             )
     for name, content in totals_files(config, sidecars).items():

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from lit_adv.data import storage
 from lit_adv.data.job import canonical_json, register_job
+from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import tar_writer
 from lit_adv.data.shards import is_image_name
 
@@ -180,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples-per-shard", type=int, default=1000, help="images a shard (default: 1000)")
     parser.add_argument("--prefix", help="the shards' common name (default: the source folder's)")
     shards = pack(**vars(parser.parse_args(arguments)))
-    print(f"{len(shards)} shards: {shards[0]} ... {shards[-1]}")
+    print(f"{len(shards)} shards: {redact(shards[0])} ... {redact(shards[-1])}")
 
 
 if __name__ == "__main__":

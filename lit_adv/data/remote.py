@@ -35,7 +35,8 @@ _LASTING_ERRNOS = {
 }  # fmt: skip
 _PASSING_STATUS = {408, 425, 429}  # and all from 500
 _USER_INFO = re.compile(r"(\w[\w+.-]*://)[^/\s'\"]*@")
-_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?[^\s'\"]*")
+# Without the punctuation that may follow a URL in a sentence.
+_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?(?:[^\s'\"]*[^\s'\":;,.)])?")
 
 #: Of transfers that were cut short. They speak of one file; the server answers.
 _CUT_SHORT = {"ClientPayloadError", "IncompleteReadError", "ResponseStreamingError"}  # aiohttp's and botocore's

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lit_adv.data.pack import LabeledImage, pack_images
+from lit_adv.data.remote import redact
 
 SAMPLES_PER_SHARD = 10
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m lit_adv.data.sample", description="Pack 20 real, labeled ImageNet images into shards."
     )
     parser.add_argument("destination", help="folder for the shards")
-    print(pack_foolbox_sample(parser.parse_args(arguments).destination))
+    print(redact(pack_foolbox_sample(parser.parse_args(arguments).destination)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from PIL import features
 from lit_adv.data import storage
 from lit_adv.data.batch import Skipped
 from lit_adv.data.job import canonical_json
+from lit_adv.data.remote import redact
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def read_sidecars(folder: str, names: Sequence[str]) -> list[Sidecar]:
             sidecars.append(Sidecar.from_json(content))
         except ValueError as error:
             raise ValueError(
-                f"{url} is damaged ({error}); run python -m lit_adv.data.verify {folder} --repair"
+                f"{redact(url)} is damaged ({error}); run python -m lit_adv.data.verify {redact(folder)} --repair"
             ) from error
     return sidecars
 

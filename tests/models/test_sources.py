@@ -117,6 +117,11 @@ def test_the_input_record_is_known_without_the_weights(spec: str, record: tuple[
     assert input_record(spec) == record
 
 
+def test_the_input_record_of_a_missing_checkpoint_names_the_remedy() -> None:
+    with pytest.raises(FileNotFoundError, match="timm:resnet18 takes the hub's weights"):
+        input_record("timm:resnet18@/no/such/file")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -143,7 +148,12 @@ def test_timm_has_the_paper_s_models(name: str) -> None:
         ("timm:resnet5000", ValueError, "timm has no model 'resnet5000'"),
         ("timm:resnetv2_101.no_such_weights", ValueError, "it has resnetv2_101"),
         ("wheel:resnet50", ValueError, "known: efficientnet_lite0, "),
-        ("timm:resnet18@/no/such/file", FileNotFoundError, "no checkpoint at /no/such/file"),
+        ("timm:resnet18@/no/such/file", FileNotFoundError, "timm:resnet18 takes the hub's weights"),
+        (
+            "wheel:efficientnet_lite0@/no/file",
+            FileNotFoundError,
+            "no checkpoint at /no/file: name a safetensors or torch",
+        ),
         ("import:no_such_module:build", ValueError, "cannot import 'build' from 'no_such_module'"),
         ("import:tests.models.test_sources:no_module", ValueError, "returned a int, not a torch.nn.Module"),
     ],
