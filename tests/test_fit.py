@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 
 from lit_adv.checkpoints import read_checkpoint
@@ -204,6 +206,15 @@ def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, wandb_ca
     [artifact] = wandb_calls.artifacts
     assert artifact.type == "model"
     assert {*artifact.manifest.entries} == {"best.safetensors", "last.safetensors"}
+    inputs = {"adversarial": described(sets), "validation": described({"held.out": sets["fgsm"]})}
+    assert wandb.run is not None
+    assert wandb.run.config["inputs"] == artifact.metadata["inputs"] == inputs
+
+
+def described(folders: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return what tells which shards were read, by their names."""
+    digests = {name: sha256((Path(path) / "manifest.json").read_bytes()) for name, path in folders.items()}
+    return {name: {"path": folders[name], "manifest_sha256": hash.hexdigest()} for name, hash in digests.items()}
 
 
 def test_a_run_without_validation_is_refused_before_it_starts(sets: dict[str, str], tmp_path: Path) -> None:
