@@ -6,6 +6,7 @@ What is not needed for the batch at hand is neither read nor decoded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
@@ -24,6 +25,9 @@ from lit_adv.data.tar import ShardError, index_samples, read_sample
 
 #: The source of adversaries that are made on the fly.
 SELF = "self"
+
+#: What the shares of data call the clean shards beside adversarial sets.
+CLEAN = "clean"
 
 
 class TrainSample(NamedTuple):
@@ -88,7 +92,7 @@ class PairStream:
 
     Args:
         sets: The sets' folders by their names; their shards must agree in names and counts.
-        shares: Probability of each source; sets without one are not read.
+        shares: Share of each source, in any unit; sets without one are not read.
         decoder: Knows which labels there are.
         augmenter: Changes the images.
     """
@@ -98,7 +102,8 @@ class PairStream:
     ) -> None:
         first = next(iter(sets))
         self.counts = {name: record.samples for name, record in sets[first].shards.items()}
-        self.shares = {source: share for source, share in shares.items() if share > 0}
+        total = math.fsum(shares.values())
+        self.shares = {source: share / total for source, share in shares.items() if share > 0}
         self._sets = {name: folder for name, folder in sets.items() if name in self.shares} or {first: sets[first]}
         self._decoder = decoder
         self._augmenter = augmenter
@@ -110,13 +115,7 @@ class PairStream:
             OSError: If one cannot be read.
             DamagedShardsError: If one is damaged, or its samples are not those of the others.
         """
-        with ExitStack() as opened:
-            files = {}
-            for name, folder in self._sets.items():
-                files[name] = _ShardFile(join(folder.path, shard), self.counts[shard], _repair(folder.path))
-                opened.callback(files[name].close)
-            _require_same_keys(files)
-            opened.pop_all()
+        files = open_in_step(self._sets, shard)
         formats = {name: folder.config["output"]["format"] for name, folder in self._sets.items()}
         return _OpenPairs(files, formats, self._decoder, self._augmenter)
 
@@ -233,6 +232,27 @@ def _decode(files: Mapping[str, bytes], name: str) -> Tensor:
     if name not in files:
         raise SampleError(f"there is no {name} file")
     return torch.as_tensor(functional.pil_to_tensor(decode_image({name.rpartition(".")[2]: files[name]})))
+
+
+def open_in_step(sets: Mapping[str, AttackedFolder], shard: str) -> dict[str, _ShardFile]:
+    """Open the shard of some name in several adversarial sets, and compare its keys.
+
+    Returns:
+        The files by the sets' names; the caller closes them.
+
+    Raises:
+        OSError: If one cannot be read.
+        DamagedShardsError: If one is damaged, or its samples are not those of the others.
+    """
+    with ExitStack() as opened:
+        files = {}
+        for name, folder in sets.items():
+            samples = folder.shards[shard].samples
+            files[name] = _ShardFile(join(folder.path, shard), samples, _repair(folder.path))
+            opened.callback(files[name].close)
+        _require_same_keys(files)
+        opened.pop_all()
+    return files
 
 
 def _require_same_keys(files: Mapping[str, _ShardFile]) -> None:
