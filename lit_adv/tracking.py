@@ -1,10 +1,12 @@
 """What a run shows while it works: a progress bar, metrics, example images, and the finished shards as an artifact."""
 
+import hashlib
 import io
 import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from lit_adv.data import storage
+from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.data.manifest import MANIFEST_FILE
@@ -262,9 +265,7 @@ class EvaluationReport(Callback):
         logger.log_table("transfer", columns=list(rows[0]), data=[list(row.values()) for row in rows])
         logger.log_image("heat_map", [picture])
         logger.log_image("examples", list(self._pictures.values()), caption=list(self._pictures))
-        if not logger.experiment.offline:  # an offline run cannot say what it consumed
-            for folder in trainer.datamodule.attacks.values():  # type: ignore[attr-defined]
-                logger.experiment.use_artifact(manifest_artifact(folder.path))
+        log_inputs(logger, {"attacks": trainer.datamodule.attacks})  # type: ignore[attr-defined]
 
 
 def _has_api_key() -> bool:
@@ -313,14 +314,44 @@ def find_report(trainer: Trainer) -> EvaluationReport:
 
 def manifest_artifact(folder: str) -> wandb.Artifact:
     """Describe the shards by their manifest: a reference to it, or a copy if it is remote. The shards stay put."""
-    name = re.sub(r"[^\w.-]", "-", folder.rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
-    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata={"path": redact(folder)})
+    name = re.sub(r"[^\w.-]", "-", redact(folder).rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
+    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata=_describe(folder))
     if local := local_path(folder):
         artifact.add_reference((local / MANIFEST_FILE).as_uri())
     else:
         with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
-            file.write(storage.read_bytes([storage.join(folder, MANIFEST_FILE)])[0])
+            file.write(_read_manifest(folder))
     return artifact
+
+
+def log_inputs(
+    logger: WandbLogger, inputs: Mapping[str, Mapping[str, AttackedFolder]]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Tell W&B which shards a run reads: in its configuration, and unless it is offline, as its input artifacts.
+
+    Args:
+        logger: The run's.
+        inputs: The folders by the user's names, for each use.
+
+    Returns:
+        What the configuration holds as ``inputs``: each folder's path and its manifest's digest.
+    """
+    described = {
+        use: {name: _describe(folder.path) for name, folder in folders.items()} for use, folders in inputs.items()
+    }
+    logger.log_hyperparams({"inputs": described})
+    if not logger.experiment.offline:  # W&B refuses it offline, and does not make up for it when the run is synced
+        for path in sorted({folder.path for folders in inputs.values() for folder in folders.values()}):
+            logger.experiment.use_artifact(manifest_artifact(path))
+    return described
+
+
+def _describe(folder: str) -> dict[str, str]:
+    return {"path": redact(folder), "manifest_sha256": hashlib.sha256(_read_manifest(folder)).hexdigest()}
+
+
+def _read_manifest(folder: str) -> bytes:
+    return storage.read_bytes([storage.join(folder, MANIFEST_FILE)])[0]
 
 
 def _png(picture: Image.Image) -> bytes:

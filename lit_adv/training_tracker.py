@@ -11,11 +11,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from lit_adv.data.remote import redact
+from lit_adv.data.shards import file_name
 from lit_adv.data.storage import local_path
 from lit_adv.data.training import TrainBatch
 from lit_adv.pictures import draw_examples
 from lit_adv.saving import find_run_folder
-from lit_adv.tracking import manifest_artifact
+from lit_adv.tracking import log_inputs
 
 
 class TrainingTracker(Callback):
@@ -23,7 +24,8 @@ class TrainingTracker(Callback):
 
     With every logged step: ``train/images_per_second`` of all processes, since the epoch began. To W&B, once:
     a picture of the first images, the adversarial sets as the run's input artifacts, and at the end the weights as
-    its output artifact.
+    its output artifact. An offline run has no input artifacts, so its configuration and the weights' metadata name the
+    sets, too.
 
     The data module offers the folders of shards as ``sets`` and, for validation, ``attacks``.
 
@@ -37,15 +39,14 @@ class TrainingTracker(Callback):
         self._images = 0
         self._started = 0.0
         self._shown = False
+        self._inputs: dict[str, dict[str, dict[str, str]]] = {}
 
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say which shards the run learns from and is judged by."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         for logger in _wandb_loggers(trainer):
-            if not logger.experiment.offline:  # an offline run cannot say what it consumed
-                for path in {folder.path for folder in [*data.sets.values(), *data.attacks.values()]}:
-                    logger.experiment.use_artifact(manifest_artifact(path))
+            self._inputs = log_inputs(logger, {"adversarial": data.sets, "validation": data.attacks})
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -67,13 +68,15 @@ class TrainingTracker(Callback):
         folder = find_run_folder(trainer)
         for logger in _wandb_loggers(trainer):
             artifact = wandb.Artifact(
-                f"weights-{logger.experiment.id}", type="model", metadata={"path": redact(folder.path)}
+                f"weights-{logger.experiment.id}",
+                type="model",
+                metadata={"path": redact(folder.path), "inputs": self._inputs},
             )
             for url in folder.weights():
                 if path := local_path(url):
                     artifact.add_file(str(path))
                 else:  # they stay put
-                    artifact.add_reference(url, checksum=False)
+                    artifact.add_reference(redact(url), name=file_name(url), checksum=False)
             logger.experiment.log_artifact(artifact)
 
     @rank_zero_only

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 
 from lit_adv.checkpoints import read_checkpoint
+from lit_adv.data.training import TrainingDataModule
 from lit_adv.models import load_model
 from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, SIZE, make_attacked
@@ -174,7 +177,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str
         extra = (
             *(f"--trainer.devices={processes}", f"--trainer.strategy={'ddp' if processes > 1 else 'auto'}"),
             *(f"--data.batch_size={batch_size}", "--model.init_args.model=" + LINEAR),
-            *("--trainer.max_epochs=1", "--data.shares={fgsm: 1}", "--data.augmentation={shift: 0, flip: 0}"),
+            *("--trainer.max_epochs=1", "--data.shares={mi_fgsm: 0}", "--data.augmentation={shift: 0, flip: 0}"),
         )
         command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(sets, output, *extra)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -191,7 +194,7 @@ def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_pat
     # One of them has nothing to validate, and the model has buffers, which DDP would have them exchange.
     held_out = make_attacked(tmp_path, "held_out", sizes=[5])
     extra = (
-        *(f"--data.validation={json.dumps({'held_out': str(held_out)})}", "--data.shares={fgsm: 1}"),
+        *(f"--data.validation={json.dumps({'held_out': str(held_out)})}", "--data.shares={mi_fgsm: 0}"),
         *("--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=2"),
         "--model.init_args.freeze_batch_norm=false",
         *("--trainer.callbacks+=tests.callbacks_of_tests.BufferNotes", f"--trainer.callbacks.folder={tmp_path}"),
@@ -219,6 +222,15 @@ def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, wandb_ca
     [artifact] = wandb_calls.artifacts
     assert artifact.type == "model"
     assert {*artifact.manifest.entries} == {"best.safetensors", "last.safetensors"}
+    inputs = {"adversarial": described(sets), "validation": described({"held.out": sets["fgsm"]})}
+    assert wandb.run is not None
+    assert wandb.run.config["inputs"] == artifact.metadata["inputs"] == inputs
+
+
+def described(folders: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return what tells which shards were read, by their names."""
+    digests = {name: sha256((Path(path) / "manifest.json").read_bytes()) for name, path in folders.items()}
+    return {name: {"path": folders[name], "manifest_sha256": hash.hexdigest()} for name, hash in digests.items()}
 
 
 def test_a_run_without_validation_is_refused_before_it_starts(sets: dict[str, str], tmp_path: Path) -> None:
@@ -238,6 +250,12 @@ def test_every_configuration_is_accepted(recipe: str, tmp_path: Path, capsys: py
         main(["fit", f"--config={ROOT}/configs/train/{recipe}.yaml", "--print_config"])
     assert stopped.value.code == 0
     assert "max_epochs:" in capsys.readouterr().out
+
+
+def test_the_ensemble_draws_alike_among_the_sets_and_the_model_s_own_attack() -> None:
+    settings = yaml.safe_load((ROOT / "configs/train/ensemble.yaml").read_text())["data"]
+    data = TrainingDataModule(adversarial={"a": "/a", "b": "/b"}, **settings)
+    assert data.shares == pytest.approx(dict.fromkeys(("a", "b", "self"), 1 / 3))
 
 
 def test_there_is_a_configuration_for_every_recipe_and_no_other() -> None:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 
@@ -86,6 +88,9 @@ def test_it_logs_to_wandb_offline(tiny_attack: Path, tmp_path: Path, wandb_calls
     assert wandb_calls.scalars[f"transfer/mi/{OTHER}"] == pytest.approx(float(row["success"]), abs=1e-6)
     assert wandb_calls.tables["transfer"][0][:3] == ["mi", LINEAR, OTHER]
     assert wandb_calls.images == ["heat_map", "examples"]
+    digest = sha256((tiny_attack / "manifest.json").read_bytes()).hexdigest()
+    assert wandb.run is not None
+    assert wandb.run.config["inputs"] == {"attacks": {"mi": {"path": str(tiny_attack), "manifest_sha256": digest}}}
     assert list((tmp_path / "logs/wandb").glob("offline-run-*/*.wandb"))
 
 

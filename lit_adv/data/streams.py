@@ -6,6 +6,7 @@ What is not needed for the batch at hand is neither read nor decoded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
@@ -23,6 +24,9 @@ from lit_adv.data.shards import IMAGE_EXTENSIONS
 
 #: The source of adversaries that are made on the fly.
 SELF = "self"
+
+#: What the shares of data call the clean shards beside adversarial sets.
+CLEAN = "clean"
 
 
 class TrainSample(NamedTuple):
@@ -87,7 +91,7 @@ class PairStream:
 
     Args:
         sets: The sets' folders by their names; their shards must agree in names and counts.
-        shares: Probability of each source; sets without one are not read.
+        shares: Share of each source, in any unit; sets without one are not read.
         decoder: Knows which labels there are.
         augmenter: Changes the images.
     """
@@ -97,7 +101,8 @@ class PairStream:
     ) -> None:
         first = next(iter(sets))
         self.counts = {name: record.samples for name, record in sets[first].shards.items()}
-        self.shares = {source: share for source, share in shares.items() if share > 0}
+        total = math.fsum(shares.values())
+        self.shares = {source: share / total for source, share in shares.items() if share > 0}
         self._sets = {name: folder for name, folder in sets.items() if name in self.shares} or {first: sets[first]}
         self._decoder = decoder
         self._augmenter = augmenter
@@ -109,13 +114,7 @@ class PairStream:
             OSError: If one cannot be read.
             DamagedShardsError: If one is damaged, or its samples are not those of the others.
         """
-        with ExitStack() as opened:
-            files = {}
-            for name, folder in self._sets.items():
-                files[name] = open_adversarial(folder, shard)
-                opened.callback(files[name].close)
-            _require_same_keys(files)
-            opened.pop_all()
+        files = open_in_step(self._sets, shard)
         formats = {name: folder.config["output"]["format"] for name, folder in self._sets.items()}
         return _OpenPairs(files, formats, self._decoder, self._augmenter)
 
@@ -189,6 +188,26 @@ class _OpenClean:
 
     def close(self) -> None:
         self._file.close()
+
+
+def open_in_step(sets: Mapping[str, AttackedFolder], shard: str) -> dict[str, CountedShard]:
+    """Open the shard of some name in several adversarial sets, and compare its keys.
+
+    Returns:
+        The files by the sets' names; the caller closes them.
+
+    Raises:
+        OSError: If one cannot be read.
+        DamagedShardsError: If one is damaged, or its samples are not those of the others.
+    """
+    with ExitStack() as opened:
+        files = {}
+        for name, folder in sets.items():
+            files[name] = open_adversarial(folder, shard)
+            opened.callback(files[name].close)
+        _require_same_keys(files)
+        opened.pop_all()
+    return files
 
 
 def _require_same_keys(files: Mapping[str, CountedShard]) -> None:

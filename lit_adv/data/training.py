@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,8 @@ from lit_adv.data.epoch import EpochPlan, count_batches
 from lit_adv.data.evaluation import PairBatch, load_pairs
 from lit_adv.data.peers import Peers
 from lit_adv.data.shards import list_shards
-from lit_adv.data.streams import SELF, CleanStream, OpenShard, PairStream, Stream, TrainSample
-from lit_adv.data.training_checks import check_fit, check_in_step, check_same_skipped, complete_shares, count_clean
+from lit_adv.data.streams import CLEAN, SELF, CleanStream, OpenShard, PairStream, Stream, TrainSample
+from lit_adv.data.training_checks import check_fit, check_in_step, check_same_images, complete_shares, count_clean
 from lit_adv.randomness import keyed_generator
 
 
@@ -67,9 +68,10 @@ class TrainingDataModule(LightningDataModule):
             choice.
         clean: More shards of images (``jpg``, ``png`` or ``webp``, and ``cls``), as a pattern, a folder, or a list of
             these. Their batches are mixed with the others.
-        shares: Probability of each source for a batch of the images in ``adversarial``: the names of the sets, and
-            ``self`` for adversaries made on the fly. They are scaled to sum to 1. By default, all sets have equal
-            shares.
+        shares: Share of each source: the names of the sets, and ``self`` for adversaries made on the fly against the
+            images in ``adversarial``; each batch of these images draws one. They are scaled to sum to 1. A set that is
+            not named has 1, ``self`` 0. ``clean`` names the images of ``clean``: an epoch has as many as make up their
+            share, and the next goes on where it ended. If not named, they come once an epoch, however many they are.
         validation: Folders of finished adversarial shards that are read unchanged for validation, by a name of your
             choice.
         batch_size: Images a batch, in each process.
@@ -84,7 +86,7 @@ class TrainingDataModule(LightningDataModule):
     Attributes:
         sets: What the folders of ``adversarial`` hold, by the same names.
         attacks: What the folders of ``validation`` hold, by the same names.
-        shares: Probability of each source; they sum to 1.
+        shares: Share of each source; they sum to 1. ``clean`` is among them if it was named.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -114,10 +116,12 @@ class TrainingDataModule(LightningDataModule):
         self._validation_paths = validation or {}
         if SELF in self._set_paths or SELF in self._validation_paths:
             raise ValueError(f"no set may be named {SELF!r}: that means adversaries made on the fly")
+        if CLEAN in self._set_paths:
+            raise ValueError(f"no set may be named {CLEAN!r}: data.shares calls the shards of data.clean so")
         if len(set(self._validation_paths.values())) < len(self._validation_paths):
             raise ValueError(f"data.validation must name each folder once, not {self._validation_paths}")
         self.clean = clean
-        self.shares = complete_shares(shares, list(self._set_paths))
+        self.shares = complete_shares(shares, list(self._set_paths), clean is not None)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.shuffle_buffer = shuffle_buffer
@@ -129,18 +133,18 @@ class TrainingDataModule(LightningDataModule):
         self._clean_counts: dict[str, int] = {}
 
     def prepare_data(self) -> None:
-        """Check that the adversarial shards are whole, and that no set lacks images that another has.
+        """Check that the adversarial shards are whole, and that the sets are made from the same images.
 
         Raises:
             FileNotFoundError: If a folder is not finished.
-            DamagedShardsError: If shards are missing or differ from their manifest.
+            DamagedShardsError: If shards are missing, or differ from their manifest or in their keys.
             ValueError: If sets were not made from the same images.
         """
         for path in {*self._set_paths.values(), *self._validation_paths.values()}:
             check_shards(open_attacked(path))
         sets = open_paired(self._set_paths)
         check_in_step(sets)
-        check_same_skipped(sets)
+        check_same_images(sets)
 
     def setup(self, stage: str) -> None:
         """Read the manifests, and for training count the clean shards' samples.
@@ -180,12 +184,17 @@ class TrainingDataModule(LightningDataModule):
 
     @property
     def _batches(self) -> TrainingBatches:
+        sources = {source: share for source, share in self.shares.items() if source != CLEAN}
         streams: dict[str, Stream] = {}
+        takes: dict[str, int] = {}
         if self.sets:
-            streams["adversarial"] = PairStream(self.sets, self.shares, self.decoder, self.augmenter)
+            streams["adversarial"] = PairStream(self.sets, sources, self.decoder, self.augmenter)
         if self._clean_counts:
             streams["clean"] = CleanStream(self._clean_counts, self.decoder, self.augmenter)
-        return TrainingBatches(streams, self.batch_size, self.shuffle_buffer, self.seed)
+            if CLEAN in self.shares:
+                images = sum(streams["adversarial"].counts.values())
+                takes["clean"] = round(images * self.shares[CLEAN] / math.fsum(sources.values()))
+        return TrainingBatches(streams, takes, self.batch_size, self.shuffle_buffer, self.seed)
 
     def _count_clean(self) -> dict[str, int]:
         """Count in one process: the others would read the same shards."""
@@ -214,13 +223,17 @@ class TrainingBatches(Dataset[TrainBatch]):
 
     Args:
         streams: What is mixed, by name.
+        takes: How many samples of a stream an epoch takes, if not each once, see :class:`EpochPlan`.
         batch_size: Images a batch.
         shuffle_buffer: How many places a sample may move, see :class:`EpochPlan`.
         seed: The user's seed.
     """
 
-    def __init__(self, streams: Mapping[str, Stream], batch_size: int, shuffle_buffer: int, seed: int) -> None:
+    def __init__(
+        self, streams: Mapping[str, Stream], takes: Mapping[str, int], batch_size: int, shuffle_buffer: int, seed: int
+    ) -> None:
         self._streams = streams
+        self._takes = takes
         self._batch_size = batch_size
         self._shuffle_buffer = shuffle_buffer
         self._seed = seed
@@ -228,7 +241,7 @@ class TrainingBatches(Dataset[TrainBatch]):
         self._open: dict[tuple[str, str], OpenShard] = {}
 
     def __len__(self) -> int:
-        return count_batches(self._counts, self._batch_size)
+        return count_batches(self._counts, self._batch_size, self._takes)
 
     def __getitem__(self, index: BatchIndex) -> TrainBatch:
         if index.epoch != self._epoch:
@@ -248,7 +261,7 @@ class TrainingBatches(Dataset[TrainBatch]):
         for shard in self._open.values():
             shard.close()
         self._open = {}
-        self._plan = EpochPlan(self._counts, self._batch_size, self._shuffle_buffer, self._seed, epoch)
+        self._plan = EpochPlan(self._counts, self._batch_size, self._shuffle_buffer, self._seed, epoch, self._takes)
         self._epoch = epoch
 
     def _draw_source(self, stream: Stream, index: BatchIndex) -> str:

@@ -11,39 +11,42 @@ from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.decode import Decoder, SampleError
 from lit_adv.data.remote import redact
 from lit_adv.data.shards import IMAGE_EXTENSIONS, shard_name
-from lit_adv.data.sidecar import read_sidecars
+from lit_adv.data.sidecar import Sidecar, read_sidecars
 from lit_adv.data.storage import staged
-from lit_adv.data.streams import SELF
+from lit_adv.data.streams import CLEAN, SELF, open_in_step
 from lit_adv.data.tar import ShardError, index_samples, read_sample
 
 _COUNTING_THREADS = 8
 
 
-def complete_shares(shares: Mapping[str, float] | None, sets: Sequence[str]) -> dict[str, float]:
-    """Return the probability of each source of adversarial images.
+def complete_shares(shares: Mapping[str, float] | None, sets: Sequence[str], clean: bool) -> dict[str, float]:
+    """Return the share that each source has of the images.
 
     Args:
-        shares: What the user asks for, in any unit; None for equal shares of all sets and none of adversaries made on
-            the fly. A source that is not named has no share.
+        shares: What the user asks for, in any unit. A set that is not named has 1; adversaries made on the fly, if not
+            named, have 0, or everything without any set.
         sets: Names of the adversarial sets.
+        clean: Whether there are clean shards besides. Only if they are named do they have a share.
 
     Returns:
-        Probabilities that sum to 1. Without any set, all adversaries are made on the fly.
+        Shares that sum to 1.
 
     Raises:
-        ValueError: If a share is for an unknown source, negative or not finite, or if all are zero.
+        ValueError: If a share is for an unknown source, negative or not finite, or if all but that of the clean shards
+            are zero.
     """
-    if shares is None:
-        shares = dict.fromkeys(sets or [SELF], 1.0)
-    sources = [*sets, SELF]
-    if unknown := sorted(shares.keys() - set(sources)):
-        raise ValueError(f"data.shares names {unknown}, but the sources are {sources}; correct it")
-    total = math.fsum(shares.values())
-    if not math.isfinite(total) or total <= 0 or min(shares.values()) < 0:
+    asked = {**dict.fromkeys(sets, 1.0), SELF: 0.0 if sets else 1.0}
+    sources = [*asked, CLEAN] if sets and clean else [*asked]
+    asked |= shares or {}
+    if unknown := sorted(asked.keys() - set(sources)):
+        needs = f" ({CLEAN!r} needs data.adversarial and data.clean)" if CLEAN in unknown else ""
+        raise ValueError(f"data.shares names {unknown}, but the sources are {sources}{needs}; correct it")
+    total = math.fsum(asked.values())
+    if not math.isfinite(total) or total <= asked.get(CLEAN, 0.0) or min(asked.values()) < 0:
         raise ValueError(
-            f"data.shares must hold numbers of at least 0, at least one of them above 0, not {dict(shares)}"
+            f"data.shares must hold numbers of at least 0, at least one besides {CLEAN!r} above 0, not {asked}"
         )
-    return {source: shares.get(source, 0.0) / total for source in sources}
+    return {source: share / total for source, share in asked.items()}
 
 
 def check_fit(folders: Mapping[str, AttackedFolder], image_size: int, num_classes: int) -> None:
@@ -84,27 +87,39 @@ def check_in_step(sets: Mapping[str, AttackedFolder]) -> None:
                 )
 
 
-def check_same_skipped(sets: Mapping[str, AttackedFolder]) -> None:
-    """Make sure that no adversarial set lacks an image that another one has; reads every shard's sidecar.
+def check_same_images(sets: Mapping[str, AttackedFolder]) -> None:
+    """Make sure that adversarial sets in step are made from the same images.
+
+    Every shard's sidecar tells which images were skipped, and how large the shard was that it was made from. Of the
+    first shard, the keys are compared; more would mean to read all shards.
 
     Raises:
-        ValueError: If one does.
-        OSError: If a sidecar cannot be read.
+        ValueError: If a set lacks an image that another one has, or was made from other shards.
+        DamagedShardsError: If the first shard's keys differ.
+        OSError: If a sidecar or the first shard cannot be read.
     """
     if len(sets) < 2:
         return
-    skipped = {name: _skipped(folder) for name, folder in sets.items()}
+    records = {name: _read_records(folder) for name, folder in sets.items()}
     (first_name, first), *others = sets.items()
     for name, folder in others:
-        for shard, keys in skipped[name].items():
-            if different := sorted(keys ^ skipped[first_name][shard]):
+        for shard, made in records[name].items():
+            expected = records[first_name][shard]
+            if different := sorted({s.key for s in made.skipped} ^ {s.key for s in expected.skipped}):
                 what = f"one has {different[0]!r} and the other has not"
-                raise ValueError(_out_of_step(first_name, first, name, folder, shard, what))
+            elif made.source_bytes != expected.source_bytes:
+                what = f"made from shards of {expected.source_bytes} and {made.source_bytes} bytes"
+            else:
+                continue
+            raise ValueError(_out_of_step(first_name, first, name, folder, shard, what))
+    for shard in [*first.shards][:1]:
+        for file in open_in_step(sets, shard).values():
+            file.close()
 
 
-def _skipped(folder: AttackedFolder) -> dict[str, set[str]]:
+def _read_records(folder: AttackedFolder) -> dict[str, Sidecar]:
     sidecars = read_sidecars(folder.path, [shard_name(shard) for shard in folder.shards])
-    return {sidecar.shard: {sample.key for sample in sidecar.skipped} for sidecar in sidecars}
+    return {sidecar.shard: sidecar for sidecar in sidecars}
 
 
 def _out_of_step(

@@ -1,7 +1,10 @@
 """The plan of an epoch: which samples make up which batch."""
 
+import math
+from collections import Counter
 from itertools import groupby
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,23 +44,53 @@ def test_a_shard_is_over_once_no_batch_of_its_stream_needs_it(
     counts: Counts, batch_size: int, shuffle_buffer: int, seed: int
 ) -> None:
     plan = EpochPlan(counts, batch_size, shuffle_buffer, seed, epoch=0)
-    over: set[tuple[str, str]] = set()
+    opened, over = set[tuple[str, str]](), set[tuple[str, str]]()
     for number in range(len(plan)):
         stream, places = plan[number]
-        over |= {(stream, shard) for shard in counts[stream] if plan.is_over(shard, number)}
-        assert not over & {(stream, shard) for shard, _ in places}
+        over |= {(name, shard) for name, shard in opened if name == stream and plan.is_over(shard, number)}
+        needed = {(stream, shard) for shard, _ in places}
+        assert not over & needed
+        opened |= needed
 
 
-def test_only_shards_within_the_shuffle_buffer_are_open_at_a_time() -> None:
+@pytest.mark.parametrize("take", [None, 940, 2570])
+def test_only_shards_within_the_shuffle_buffer_are_open_at_a_time_and_are_opened_once_a_round(
+    take: int | None,
+) -> None:
     counts = {"pairs": {f"{number:03d}": 10 for number in range(100)}}
-    plan = EpochPlan(counts, batch_size=10, shuffle_buffer=50, seed=0, epoch=0)
+    takes = {} if take is None else {"pairs": take}
+    plan = EpochPlan(counts, batch_size=10, shuffle_buffer=50, seed=0, epoch=1, takes=takes)
     opened: set[str] = set()
-    most = 0
+    most = openings = 0
     for number in range(len(plan)):
         opened = {shard for shard in opened if not plan.is_over(shard, number)}
-        opened |= {shard for shard, _ in plan[number].places}
+        needed = {shard for shard, _ in plan[number].places}
+        openings += len(needed - opened)
+        opened |= needed
         most = max(most, len(opened))
     assert most <= 2 * 50 / 10 + 2
+    assert openings == (take or 1000) / 10
+
+
+@given(
+    counts=st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 9), min_size=1),
+    take=st.integers(0, 100),
+    **sizes,
+)
+def test_epochs_that_take_part_of_a_stream_go_round_it(
+    counts: dict[str, int], take: int, batch_size: int, shuffle_buffer: int, seed: int
+) -> None:
+    total, seen = sum(counts.values()), Counter[Place](dict.fromkeys(all_places(counts), 0))
+    for epoch in range(5):
+        streams = {"pairs": {"a": 5}, "clean": counts}
+        plan = EpochPlan(streams, batch_size, shuffle_buffer, seed, epoch, {"clean": take})
+        assert len(plan) == count_batches(streams, batch_size, {"clean": take})
+        places = [place for batch in _batches(plan) if batch.stream == "clean" for place in batch.places]
+        assert len(places) == take
+        assert max(Counter(places).values(), default=0) <= math.ceil(take / total)
+        seen.update(places)
+        assert max(seen.values()) - min(seen.values()) <= 1
+        assert sum(len(batch.places) for batch in _batches(plan) if batch.stream == "pairs") == 5
 
 
 @given(shards=st.integers(1, 6), count=st.integers(1, 9), shuffle_buffer=st.integers(1, 60), seed=st.integers(0, 99))

@@ -187,6 +187,41 @@ def test_by_default_the_sets_have_equal_shares(sets: dict[str, str]) -> None:
     assert open_data(adversarial=sets).shares == {"weak": 0.5, "strong": 0.5, "self": 0}
 
 
+def test_sets_that_shares_leave_out_have_1_and_self_0(sets: dict[str, str]) -> None:
+    assert open_data(adversarial=sets, shares={"self": 2}).shares == {"weak": 0.25, "strong": 0.25, "self": 0.5}
+    assert open_data(adversarial=sets, shares={"weak": 3}).shares == {"weak": 0.75, "strong": 0.25, "self": 0}
+
+
+def test_clean_images_have_their_share_and_go_round_from_epoch_to_epoch(sets: dict[str, str], folders: Path) -> None:
+    settings: dict[str, Any] = {"adversarial": sets, "clean": str(folders / "more"), "batch_size": 2}
+    settings["shares"] = {"weak": 5, "strong": 7, "self": 1, "clean": 3}
+    seen = Counter[str](dict.fromkeys(MORE, 0))
+    for epoch in range(5):
+        shares = [read(epoch, rank=rank, world_size=2, num_workers=epoch % 2, **settings) for rank in range(2)]
+        keys = Counter(key for share in shares for _, key, *_ in samples(share))
+        assert keys.total() == IMAGES + 3
+        assert max(keys.values()) == 1
+        assert keys.keys() - {*MORE} == {*stored(folders, "weak")}
+        seen.update(keys & Counter(MORE))
+        assert max(seen.values()) - min(seen.values()) <= 1
+    assert set(seen.values()) == {3}
+
+
+def test_clean_images_come_again_where_their_share_asks_for_more(sets: dict[str, str], folders: Path) -> None:
+    batches = read(adversarial=sets, clean=str(folders / "more"), shares={"weak": 1, "strong": 0, "clean": 1})
+    keys = Counter(key for _, key, *_ in samples(batches))
+    assert [sum(keys[key] for key in part) for part in (stored(folders, "weak"), MORE)] == [IMAGES, IMAGES]
+    assert {keys[key] for key in MORE} == {2, 3}
+
+
+def test_clean_images_without_a_share_are_left_out_if_it_is_0_and_come_once_if_it_is_not_named(
+    sets: dict[str, str], folders: Path
+) -> None:
+    for shares, count in (({"clean": 0}, 0), ({"weak": 2}, len(MORE))):
+        batches = read(adversarial=sets, clean=str(folders / "more"), shares=shares)
+        assert len({key for _, key, *_ in samples(batches)} & {*MORE}) == count
+
+
 def test_only_the_chosen_source_is_decoded(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = Counter[str]()
     decode_image = decode.decode_image
@@ -196,15 +231,17 @@ def test_only_the_chosen_source_is_decoded(sets: dict[str, str], monkeypatch: py
         return decode_image(files, **limits)
 
     monkeypatch.setattr(decode, "decode_image", note)
-    assert {batch.source for batch in read(adversarial=sets, shares={"self": 1})} == {"self"}
+    own = {"weak": 0, "strong": 0, "self": 1}
+    assert {batch.source for batch in read(adversarial=sets, shares=own)} == {"self"}
     assert decoded == {"png": IMAGES}  # the clean images of the first set
     decoded.clear()
-    assert {batch.source for batch in read(adversarial=sets, shares={"strong": 1})} == {"strong"}
+    assert {batch.source for batch in read(adversarial=sets, shares={"weak": 0})} == {"strong"}
     assert decoded == {"webp": 2 * IMAGES}
 
 
 def test_a_set_without_a_share_is_not_read(copy: Callable[[str], Path], sets: dict[str, str]) -> None:
-    data = open_data(adversarial=sets | {"unused": str(copy("strong"))}, shares={"weak": 1, "self": 1})
+    shares = {"weak": 1, "strong": 1, "unused": 0, "self": 1}
+    data = open_data(adversarial=sets | {"unused": str(copy("strong"))}, shares=shares)
     for path in Path(data.sets["unused"].path).glob("*.tar"):
         path.unlink()
     assert len(list(samples(list(data.train_dataloader())))) == IMAGES
@@ -234,10 +271,11 @@ def test_the_trainer_knows_the_steps_and_each_of_its_epochs_is_another(sets: dic
 @pytest.mark.parametrize("after_validation", [True, False])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_resumed_at_an_epoch_s_end_sees_what_an_uninterrupted_one_sees(
-    sets: dict[str, str], tmp_path: Path, workers: int, after_validation: bool
+    sets: dict[str, str], folders: Path, tmp_path: Path, workers: int, after_validation: bool
 ) -> None:
     def data() -> TrainingDataModule:
-        return open_data(adversarial=sets, validation=sets, num_workers=workers)
+        clean, shares = str(folders / "more"), {"clean": 0.5}
+        return open_data(adversarial=sets, clean=clean, shares=shares, validation=sets, num_workers=workers)
 
     def run(epochs: int, resume: str | None = None) -> tuple[Recorder, ModelCheckpoint]:
         keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=not after_validation)
@@ -281,11 +319,12 @@ def test_the_command_line_takes_every_argument() -> None:
     parser = jsonargparse.ArgumentParser()
     parser.add_class_arguments(TrainingDataModule, "data")
     arguments = [
-        "--data.adversarial={a: /a, b: /b}", "--data.clean=/x/{0..9}.tar", "--data.shares={a: 1, self: 2}",
-        "--data.validation={v: /v}", "--data.augmentation.flip=0", "--data.shuffle_buffer=10",
+        "--data.adversarial={a: /a, b: /b}", "--data.clean=/x/{0..9}.tar",
+        "--data.shares={a: 1, b: 0, self: 2, clean: 1}", "--data.validation={v: /v}", "--data.augmentation.flip=0",
+        "--data.shuffle_buffer=10",
     ]  # fmt: skip
     data = parser.instantiate(parser.parse_args(arguments)).data
-    assert data.shares == {"a": pytest.approx(1 / 3), "b": 0, "self": pytest.approx(2 / 3)}
+    assert data.shares == {"a": 0.25, "b": 0, "self": 0.5, "clean": 0.25}
 
 
 # Bad input is named before training starts.
@@ -298,12 +337,15 @@ def test_the_command_line_takes_every_argument() -> None:
         ({"shuffle_buffer": 0}, "shuffle_buffer 0"),
         ({"num_workers": -1}, "num_workers -1"),
         ({"adversarial": {"self": "/x"}}, "no set may be named 'self'"),
+        ({"adversarial": {"clean": "/x"}}, "no set may be named 'clean'"),
         ({"validation": {"a": "/x", "b": "/x"}}, "each folder once"),
         ({"shares": {"strnog": 1}}, r"names \['strnog'\], but the sources are \['strong', 'self'\]"),
-        ({"shares": {"strong": -1, "self": 3}}, "at least one of them above 0"),
-        ({"shares": {"strong": 0, "self": 0}}, "at least one of them above 0"),
-        ({"shares": {"strong": float("nan")}}, "at least one of them above 0"),
-        ({"shares": {}}, "at least one of them above 0"),
+        ({"shares": {"clean": 1}}, r"\('clean' needs data\.adversarial and data\.clean\)"),
+        ({"shares": {"clean": 1}, "clean": "/c", "adversarial": None}, r"names \['clean'\], but the sources are"),
+        ({"shares": {"strong": -1, "self": 3}}, "at least one besides 'clean' above 0"),
+        ({"shares": {"strong": 0, "self": 0}}, "at least one besides 'clean' above 0"),
+        ({"shares": {"strong": 0, "clean": 1}, "clean": "/c"}, "at least one besides 'clean' above 0"),
+        ({"shares": {"strong": float("nan")}}, "at least one besides 'clean' above 0"),
     ],
 )
 def test_a_wrong_argument_is_named(settings: dict[str, Any], message: str) -> None:
@@ -365,17 +407,42 @@ def test_sets_that_skipped_other_images_are_refused(tmp_path: Path) -> None:
         open_data(adversarial={name: str(tmp_path / name / name) for name in "ab"})
 
 
-def test_sets_whose_keys_differ_are_refused_by_the_key(sets: dict[str, str], tmp_path: Path) -> None:
+def test_sets_made_from_shards_of_other_sizes_are_refused(sets: dict[str, str], copy: Callable[[str], Path]) -> None:
+    other = copy("strong")
+    sidecar = json.loads((other / "tiny-000001.json").read_text())
+    size = sidecar["source_bytes"]
+    (other / "tiny-000001.json").write_text(json.dumps(sidecar | {"source_bytes": 99}))
+    with pytest.raises(ValueError, match=rf"\(tiny-000001\.tar: made from shards of {size} and 99 bytes\)"):
+        open_data(adversarial=sets | {"other": str(other)})
+
+
+@pytest.fixture
+def other_keys(sets: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The sets, and one with as many images from shards as large, whose keys are others."""
     (tmp_path / "clean").mkdir()
     for number, size in enumerate(SHARD_SIZES):
         content = tar_bytes(sample_files(size, first=100 * number + 1))
         (tmp_path / f"clean/tiny-{number:06d}.tar").write_bytes(content)
-    other = make_attacked(tmp_path, "other", sizes=[])
-    data = open_data(adversarial=sets | {"other": str(other)})
-    message = (
-        r"other/tiny-00000\d\.tar: sample 0 is '0\d01', but it is '0\d00' in .*weak.* remove 'other' from data\.adv"
-    )
-    with pytest.raises(DamagedShardsError, match=message):
+    return sets | {"other": str(make_attacked(tmp_path, "other", sizes=[]))}
+
+
+OTHER_KEYS = (
+    r"other/tiny-00000\d\.tar: sample 0 is '0\d01', but it is '0\d00' in .*weak.* remove 'other' from data\.adv"
+)
+
+
+def test_sets_whose_keys_differ_are_refused_before_training_starts(other_keys: dict[str, str]) -> None:
+    data = TrainingDataModule(adversarial=other_keys, image_size=SIZE, num_classes=10)
+    with pytest.raises(DamagedShardsError, match=OTHER_KEYS):
+        data.prepare_data()
+
+
+def test_a_shard_whose_keys_differ_is_refused_when_it_is_opened(
+    other_keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingDataModule, "prepare_data", lambda self: None)
+    data = open_data(adversarial=other_keys)
+    with pytest.raises(DamagedShardsError, match=OTHER_KEYS):
         list(data.train_dataloader())
 
 
