@@ -30,19 +30,16 @@ def metrics(tallies: Sequence[Tally]) -> dict[str, float]:
         tallies: Of all processes, in the order of ranks.
 
     Returns:
-        Totals over the run by name (``images``, ``images_per_second``, ``shards_done``, ``shards_failed``,
-        ``seconds_left``, ``fooled_share``, ``linf_mean`` in grey levels, ``l2_mean`` with pixels in [0, 1]), and each
-        process's part by name and rank (``seconds_waiting/rank0``). What is not known yet is left out.
+        Totals over the run by name (``images``, ``shards_done``, ``shards_failed``, ``seconds_waiting``, ... as in the
+        last line of :func:`table`; ``images_per_second``, ``seconds_left``, ``fooled_share``, ``linf_mean`` in grey
+        levels, ``l2_mean`` with pixels in [0, 1]), and each process's part by name and rank
+        (``seconds_waiting/rank0``). What is not known yet is left out.
     """
     images = sum(tally.images for tally in tallies)
     left = [tally.seconds_left for tally in tallies]
     known = [seconds for seconds in left if seconds is not None]
-    totals: dict[str, float] = {
-        "images": images,
-        "images_per_second": total_speed(tallies),
-        "shards_done": sum(tally.shards_done for tally in tallies),
-        "shards_failed": sum(len(tally.failed) for tally in tallies),
-    }
+    totals = {measure.name: measure.total(tallies) for measure in _MEASURES}
+    totals["images_per_second"] = total_speed(tallies)
     if len(known) == len(left):
         totals["seconds_left"] = max(known)
     if images:
@@ -98,9 +95,13 @@ class _Measure(NamedTuple):
     format: str
     of: Callable[[Tally], float]
 
+    def total(self, tallies: Sequence[Tally]) -> float:
+        """Return the sum over some processes."""
+        return sum(map(self.of, tallies))
+
     def show(self, tallies: Sequence[Tally]) -> str:
         """Return the sum over some processes as text."""
-        return f"{sum(map(self.of, tallies)):{self.format}}"
+        return f"{self.total(tallies):{self.format}}"
 
 
 _MEASURES = (

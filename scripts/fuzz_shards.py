@@ -1,6 +1,7 @@
 """Feed mutated shards and sidecars to the reader and to ``verify``: ``python scripts/fuzz_shards.py``.
 
-Each mutation must end in a named fault or in nothing, never in a crash, a hang, or a file outside the job's folder.
+Each mutation must end in a named fault or in nothing, never in a crash, a hang, or a file written, be it in the job's
+folder or anywhere else.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from lit_adv.data.decode import Decoder
 from lit_adv.data.reader import batch_shards
 from lit_adv.data.verify import verify
 from tests.data.conftest import sample_files, tar_bytes
+from tests.data.escapes import writes_outside
 from tests.data.mutations import mutate
 from tests.data.tiny_job import SIZE, generate
 
@@ -44,13 +46,16 @@ def main() -> None:
             path = targets[number % len(targets)]
             path.write_bytes(mutate(originals[path], rng))
             started = time.monotonic()
-            if path == targets[0]:
-                *_, last = batch_shards([str(path)], DECODER, batch_size=2)
-                found["read" if last.error is None else "refused by the reader"] += 1
-            report = verify(str(folder / "out"), str(folder / "in"), threads=1)
+            with writes_outside(folder) as escapes:
+                if path == targets[0]:
+                    *_, last = batch_shards([str(path)], DECODER, batch_size=2)
+                    found["read" if last.error is None else "refused by the reader"] += 1
+                report = verify(str(folder / "out"), str(folder / "in"), threads=1)
             found["whole" if report.complete else "faulty"] += 1
             slowest = max(slowest, time.monotonic() - started)
             path.write_bytes(originals[path])
+            if escapes:
+                sys.exit(f"mutation {number} of {path.name} wrote outside of {folder}: {', '.join(escapes)}")
             if sorted(folder.rglob("*")) != files:
                 sys.exit(f"mutation {number} of {path.name} changed the folder's files")
         print(f"{options.mutations} mutations (seed {options.seed}): {found}; the slowest took {slowest:.2f} s")

@@ -242,6 +242,20 @@ def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
     assert "18 adversarial" in done.stdout
 
 
+def test_two_processes_with_one_shard_make_the_bytes_of_one_and_say_that_one_has_nothing_to_do(tmp_path: Path) -> None:
+    one = digests(run_tiny(tmp_path, shards=1))
+    done = run_script(
+        "--model.surrogate=import:tests.models_of_tests:linear",
+        f"--data.shards={tmp_path}/tiny-000000.tar",
+        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=1",
+        f"--output.path={tmp_path}/two", "--trainer.devices=2", "--trainer.strategy=ddp",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 processes have nothing to do" in done.stderr
+    assert digests(tmp_path / "two") == one
+    assert verify(f"{tmp_path}/two", f"{tmp_path}/tiny-*.tar").complete
+
+
 def test_two_jobs_started_by_mistake_into_one_folder_make_the_bytes_of_one(tmp_path: Path) -> None:
     one = digests(run_tiny(tmp_path, "--model.attack=fgsm", shards=4))
     command = [

@@ -37,6 +37,12 @@ def test_each_process_has_its_part() -> None:
     assert [logged[f"memory_gib/rank{rank}"] for rank in (0, 1)] == [1.0, 0.5]
 
 
+def test_times_and_memory_add_up() -> None:
+    logged = metrics([FIRST, SECOND])
+    names = ("seconds_waiting", "seconds_attacking", "seconds_blocked", "seconds_writing", "memory_gib")
+    assert [logged[name] for name in names] == [3.0, 20.5, 0.5, 3.0, 1.5]
+
+
 def test_the_run_has_as_long_to_go_as_its_slowest_process() -> None:
     logged = metrics([FIRST, SECOND])
     assert logged["seconds_left/rank0"] == 0

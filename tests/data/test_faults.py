@@ -158,24 +158,57 @@ status=$?
 cp -r "$1/out" "$5"
 exit $status
 """
+READ_ONLY = """
+mount -t tmpfs tmpfs "$1" && cp -r "$5" "$1/out" && mount -o remount,ro "$1" && "$3" "$4" "$2" "$1/out" -1
+status=$?
+rm -r "$5"
+cp -r "$1/out" "$5"
+exit $status
+"""
+
+
+def generate_on_another_disk(
+    script: str, shards: str, tiny_job: ModuleType, folder: Path
+) -> "subprocess.CompletedProcess[str]":
+    """Run the job on a disk that a shell script mounts at ``folder/disk``; its output is copied to ``folder/copy``."""
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:  # noqa: S607
+        pytest.skip("needs the right to mount a small file system")
+    (folder / "disk").mkdir()
+    arguments = (f"{folder}/disk", shards, sys.executable, str(tiny_job.__file__), f"{folder}/copy")
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(Path(storage.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
 
 
 def test_a_disk_that_is_really_full_is_named_and_what_is_whole_stays(
     undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType, tmp_path: Path
 ) -> None:
-    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:  # noqa: S607
-        pytest.skip("needs the right to mount a small file system")
     shards, expected = undisturbed
-    small, copy = tmp_path / "small", tmp_path / "copy"
-    small.mkdir()
-    arguments = (str(small), shards, sys.executable, str(tiny_job.__file__), str(copy))
-    command = ["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(Path(storage.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    copy = tmp_path / "copy"
+    done = generate_on_another_disk(FULL_DISK, shards, tiny_job, tmp_path)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     report = verify(str(copy))
     assert report.faults == []
     assert report.whole == ["shard-000000"]
+    tiny_job.generate(shards, str(copy))
+    assert contents(str(copy)) == expected
+
+
+def test_a_folder_that_is_read_only_is_named_with_the_remedy_and_nothing_in_it_is_lost(
+    undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType, tmp_path: Path
+) -> None:
+    shards, expected = undisturbed
+    copy = tmp_path / "copy"
+    tiny_job.generate(shards, str(copy))
+    for name in ("shard-000001.tar", "shard-000001.json", "manifest.json"):
+        (copy / name).unlink()
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    done = generate_on_another_disk(READ_ONLY, shards, tiny_job, tmp_path)
+    assert done.returncode == 1
+    said = f"cannot write into the folder {tmp_path}/disk/out ([Errno {errno.EROFS}] Read-only file system"
+    assert said in done.stderr
+    assert "choose another or free this one" in done.stderr
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     tiny_job.generate(shards, str(copy))
     assert contents(str(copy)) == expected

@@ -18,6 +18,7 @@ from lit_adv.data import storage
 from lit_adv.data.job import canonical_json
 from lit_adv.data.verify import main, verify
 from tests.data.conftest import image_file
+from tests.data.escapes import writes_outside
 from tests.data.mutations import mutations
 
 pytestmark = [
@@ -352,7 +353,9 @@ def test_no_mutation_of_any_file_escapes_or_crashes(data: st.DataObject, name: s
     mutated = data.draw(mutations(original))
     (job / "out" / name).write_bytes(mutated)
     before = sorted(path.name for path in job.rglob("*"))
-    report = verify(str(job / "out"), str(job / "in"), threads=1)
+    with writes_outside(job) as escapes:
+        report = verify(str(job / "out"), str(job / "in"), threads=1)
+    assert escapes == []
     (job / "out" / name).write_bytes(original)
     assert sorted(path.name for path in job.rglob("*")) == before
     if name == "s0.tar" and mutated != original:
