@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
@@ -70,23 +71,30 @@ class StopOnSignal(Callback):
         if self._ending is not None:
             reason = "asked to stop" if isinstance(self._ending, PreemptedError) else "lost another process"
             logger.warning("%s: finished shards are kept; run the same command again to make the others", reason)
-        self._pass_on(signal.SIGTERM)
+        else:
+            self._take_along(signal.SIGTERM)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Data loader workers inherit the handler.
         if self._ending is not None or os.getpid() != self._process:
             return
         self._ending = PeerLostError() if number == LOST else PreemptedError()
-        self._pass_on(number)
+        self._take_along(number)
         watchdog = threading.Timer(GRACE_SECONDS, os._exit, [self._ending.code])
         watchdog.daemon = True
         watchdog.start()
         raise self._ending
 
-    def _pass_on(self, number: int) -> None:
-        if isinstance(self._launcher, _SubprocessScriptLauncher):
-            for child in self._launcher.procs:
-                child.send_signal(number)
+    def _take_along(self, number: int) -> None:
+        """Stop the processes that Lightning started; once, for a second signal may find its handler gone."""
+        if not isinstance(self._launcher, _SubprocessScriptLauncher):
+            return
+        # Lightning would kill this process within five seconds of another's end, whatever is left to write.
+        for thread in threading.enumerate():
+            if isinstance(thread, _ChildProcessObserver):
+                thread._child_processes = []
+        for child in self._launcher.procs:
+            child.send_signal(number)
 
 
 def _set_handler(number: signal.Signals, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:

@@ -1,5 +1,6 @@
 """Callbacks that tests name on the command line as ``tests.callbacks_of_tests.<class>``."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -21,3 +22,12 @@ class BufferNotes(Callback):
         """Write this process's file."""
         if not trainer.sanity_checking:
             torch.save(dict(pl_module.named_buffers()), self.folder / f"rank{trainer.global_rank}.pt")
+
+
+class LongFarewell(Callback):
+    """Keeps the first process from ending: for longer than Lightning gives it once another has ended."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Wait."""
+        if trainer.is_global_zero:
+            time.sleep(8)

@@ -84,6 +84,17 @@ def test_a_signal_ends_the_run_in_order_and_the_next_one_completes_it(
     assert digests(run_tiny(tmp_path, PACED, shards=4)) == undisturbed
 
 
+def test_the_first_process_may_have_more_to_write_than_those_it_started(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"tiny-{number:06d}.tar").write_bytes(tar_bytes(sample_files(8, first=1000 * number)))
+    arguments = (*two_ranks(2), "--trainer.callbacks+=tests.callbacks_of_tests.LongFarewell")
+    with running(tmp_path, *arguments, environment={"TEST_SECONDS_A_PASS": "0.05"}) as process:
+        wait_for(tmp_path / "adversarial", ".tiny-*.partial", process)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0]
+    assert process.returncode == 75, said
+
+
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_a_rank_that_fails_ends_the_job_at_once_with_its_error(rank: str, tmp_path: Path) -> None:
     for number in range(2):
