@@ -123,7 +123,7 @@ class GenerationDataModule(LightningDataModule):
         shards = f"{len(self.plan)} shards" if self.job_count == 1 else part
         rank_zero_info(f"{len(missing)} of {shards} are missing")
         if 0 < len(missing) < trainer.world_size:
-            rank_zero_info(f"{trainer.world_size - len(missing)} processes have nothing to do")
+            rank_zero_info(f"{trainer.world_size - len(missing)} of {trainer.world_size} processes have nothing to do")
         self.assigned = missing[trainer.global_rank :: trainer.world_size]
         return DataLoader(
             read_batches(self.assigned, self.decoder, self.batch_size),
