@@ -1,6 +1,7 @@
 """The few operations that touch storage, local or remote, through fsspec.
 
-Whatever is published appears under its name whole or not at all, and never replaces what is there already.
+Whatever is published appears under its name whole or not at all, and never replaces what is there already; but where
+there are no hard links, of two processes that publish the same name at the same moment the later one does.
 """
 
 from __future__ import annotations
@@ -300,7 +301,7 @@ def _create_from_file(local_file: str, url: str) -> None:
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        # Without hard links two processes may both pass this check; what they publish is the same.
+        # Without hard links two processes may both pass this check; of twins the bytes are the same.
         if Path(path).exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         Path(local_file).rename(path)
