@@ -32,7 +32,7 @@ FILLED_IN = {
     "RECIPE": "ensemble",
     "ATTACK": "mi_fgsm",
     "EPS": "4/255",
-    "EPOCHS": "8",
+    "SEED": "1",
     "RANK": "0",
     "INDEX/COUNT": "0/4",
 }
