@@ -229,14 +229,18 @@ def test_another_configuration_is_refused_by_the_names_of_its_settings(tmp_path:
     assert config["model"]["attack"] == "si_ni_ti_dim"
 
 
+def run_two_processes(shards: str, output: Path, workers: int) -> subprocess.CompletedProcess[str]:
+    """Run generate.py as :func:`run_tiny` does, but in two processes."""
+    return run_script(
+        "--model.surrogate=import:tests.models_of_tests:linear", f"--data.shards={shards}",
+        "--data.image_size=32", "--data.batch_size=4", f"--data.num_workers={workers}",
+        f"--output.path={output}", "--trainer.devices=2", "--trainer.strategy=ddp",
+    )  # fmt: skip
+
+
 def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
     one = digests(run_tiny(tmp_path, shards=3))
-    done = run_script(
-        "--model.surrogate=import:tests.models_of_tests:linear",
-        f"--data.shards={tmp_path}/tiny-{{000000..000002}}.tar",
-        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0",
-        f"--output.path={tmp_path}/two", "--trainer.devices=2", "--trainer.strategy=ddp",
-    )  # fmt: skip
+    done = run_two_processes(f"{tmp_path}/tiny-{{000000..000002}}.tar", tmp_path / "two", workers=0)
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "two") == one
     assert "18 adversarial" in done.stdout
@@ -244,12 +248,7 @@ def test_two_processes_make_the_bytes_of_one(tmp_path: Path) -> None:
 
 def test_two_processes_with_one_shard_make_the_bytes_of_one_and_say_that_one_has_nothing_to_do(tmp_path: Path) -> None:
     one = digests(run_tiny(tmp_path, shards=1))
-    done = run_script(
-        "--model.surrogate=import:tests.models_of_tests:linear",
-        f"--data.shards={tmp_path}/tiny-000000.tar",
-        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=1",
-        f"--output.path={tmp_path}/two", "--trainer.devices=2", "--trainer.strategy=ddp",
-    )  # fmt: skip
+    done = run_two_processes(f"{tmp_path}/tiny-000000.tar", tmp_path / "two", workers=1)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 processes have nothing to do" in done.stderr
     assert digests(tmp_path / "two") == one

@@ -119,7 +119,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 def resize_by_products(images: Tensor, size: int) -> Tensor:
     """Resize as :func:`resize` does on a GPU."""
     with torch.autocast(images.device.type, enabled=False):
-        rows, columns = (_resizing_matrix(images.new_zeros(()), side, size) for side in images.shape[-2:])
+        rows, columns = (_resizing_matrix(images, side, size) for side in images.shape[-2:])
         return rows @ images @ columns.mT
 
 
