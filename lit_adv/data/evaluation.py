@@ -22,6 +22,7 @@ from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked, o
 from lit_adv.data.batch import TensorBatch
 from lit_adv.data.counted_shard import open_adversarial
 from lit_adv.data.decode import Decoder, SampleError, decode_stored
+from lit_adv.data.distance import distance
 from lit_adv.data.reader import split_by_worker
 
 
@@ -208,16 +209,15 @@ def _decode_pair(key: str, files: Mapping[str, bytes], decoder: Decoder, image_f
         torch.from_numpy(np.array(decode_stored(files, extension, decoder.image_size)))
         for extension in (image_format, f"clean.{image_format}")
     )
-    # The distance of 8-bit values without leaving 8 bits; its square fits into float64 exactly.
-    change = torch.maximum(adversarial, clean) - torch.minimum(adversarial, clean)
+    linf, l2 = distance(adversarial, clean)
     return _Pair(
         key=key,
         adversarial=adversarial,
         clean=clean,
         label=label,
         target=target,
-        linf=int(change.max()),
-        l2=float(torch.linalg.vector_norm(change.double())) / 255,
+        linf=linf,
+        l2=l2,
     )
 
 

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
-import torch
-from torch import Tensor
-
 from lit_adv.data.batch import AdversarialBatch
+from lit_adv.data.distance import distance
 from lit_adv.data.encode import ImageFormat, encode_image
 from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample, ShardFile
@@ -182,7 +180,7 @@ class ShardOutput:
 def describe(batch: AdversarialBatch) -> list[AdversarialSample]:
     """Return the records of a batch's images."""
     source = batch.source
-    linf, l2 = distances(batch.images, source.images)
+    distances = [distance(image, clean) for image, clean in zip(batch.images, source.images, strict=True)]
     return [
         AdversarialSample(
             key=key,
@@ -190,25 +188,9 @@ def describe(batch: AdversarialBatch) -> list[AdversarialSample]:
             prediction_clean=int(batch.predictions_clean[i]),
             prediction=int(batch.predictions[i]),
             fooled=bool(batch.fooled[i]),
-            linf=linf[i],
-            l2=l2[i],
+            linf=linf,
+            l2=round(l2, 6),
             target=None if batch.targets is None else int(batch.targets[i]),
         )
-        for i, key in enumerate(source.keys)
+        for i, (key, (linf, l2)) in enumerate(zip(source.keys, distances, strict=True))
     ]
-
-
-def distances(adversarial: Tensor, clean: Tensor) -> tuple[list[int], list[float]]:
-    """Return how far adversarial images are from their clean images, measured in integers.
-
-    Args:
-        adversarial: uint8 [B, 3, H, W].
-        clean: uint8 [B, 3, H, W].
-
-    Returns:
-        Each image's largest change of a pixel in grey levels, and the change's Euclidean norm with pixels in [0, 1],
-        rounded to six decimals.
-    """
-    change = (adversarial.to(torch.int32) - clean.to(torch.int32)).flatten(1)
-    norms = change.square().sum(1).double().sqrt() / 255
-    return change.abs().amax(1).tolist(), [round(norm, 6) for norm in norms.tolist()]

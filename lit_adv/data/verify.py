@@ -26,9 +26,9 @@ from torchvision.transforms.v2 import functional
 
 from lit_adv.data import storage
 from lit_adv.data.decode import Decoder, SampleError, decode_stored
+from lit_adv.data.distance import distance
 from lit_adv.data.job import JOB_FILE, differences, digest
 from lit_adv.data.manifest import MANIFEST_FILE, TIMM_FILE, totals_files
-from lit_adv.data.output import distances
 from lit_adv.data.remote import redact
 from lit_adv.data.shard_file import AdversarialSample
 from lit_adv.data.shards import list_shards, shard_name
@@ -350,9 +350,11 @@ def _check_budget(record: AdversarialSample, image: Tensor, clean: Tensor | None
         SampleError: If the change is not the recorded one, or beyond the budget.
     """
     if clean is not None:
-        [linf], [l2] = distances(image[None], clean[None])
+        linf, l2 = distance(image, clean)
         if linf != record.linf or not math.isclose(l2, record.l2, abs_tol=2e-6):
-            raise SampleError(f"it is changed by {linf} grey levels and {l2} in L2, not {record.linf} and {record.l2}")
+            raise SampleError(
+                f"it is changed by {linf} grey levels and {l2:.6f} in L2, not {record.linf} and {record.l2}"
+            )
     if budget is not None and not 0 <= record.linf <= budget:
         raise SampleError(f"it is changed by {record.linf} grey levels, the budget is {budget}")
 
