@@ -3,17 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = PATH="$(abspath $(VENV))/bin:$$PATH"
 
-DEMO_LOGS = --trainer.logger lit_adv.tracking.OfflineWandbLogger --trainer.logger.save_dir demo/logs
+DEMO_LOGS = --trainer.logger lit_adv.loggers.OfflineWandbLogger --trainer.logger.save_dir demo/logs
 
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.demo  ## Attack 20 real images, show them, and measure how they transfer.
-	$(RUN) python -m lit_adv.data.sample demo/clean
-	$(RUN) python generate.py --config configs/generate/si_ni_ti_dim.yaml \
-		--data.shards demo/clean --output.path demo/adversarial $(DEMO_LOGS)
-	$(RUN) python -m lit_adv.pictures demo/adversarial --output demo/examples.png
-	$(RUN) python train_adv.py test --config configs/evaluate/transfer.yaml \
-		--data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer \
+	$(RUN) lit-adv sample demo/clean
+	$(RUN) lit-adv generate --config si_ni_ti_dim --data.shards demo/clean --output.path demo/adversarial $(DEMO_LOGS)
+	$(RUN) lit-adv examples demo/adversarial --output demo/examples.png
+	$(RUN) lit-adv test --config transfer --data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer \
 		$(DEMO_LOGS)
 
 test: $(VENV)/.dev  ## Run the test suite.
@@ -32,8 +30,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("lit_adv needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: requirements.txt requirements-demo.txt | $(VENV)/bin/python
-	$(RUN) pip install --quiet --requirement requirements.txt --requirement requirements-demo.txt
+$(VENV)/.demo: pyproject.toml requirements.txt requirements-demo.txt | $(VENV)/bin/python
+	$(RUN) pip install --quiet --editable '.[demo]'
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.demo

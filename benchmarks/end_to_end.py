@@ -14,7 +14,7 @@ import time
 import torch
 from torch import nn
 
-from lit_adv.cli import GenerationCLI
+from lit_adv.cli.generate import GenerationCLI
 
 
 def time_calls(module: nn.Module) -> list[float]:

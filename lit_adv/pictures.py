@@ -1,23 +1,21 @@
-"""Pictures of what an attack did: ``python -m lit_adv.pictures SHARDS --output examples.png``."""
+"""Pictures of what an attack did."""
 
 import json
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import islice
-from pathlib import Path
 
 import torch
-from jsonargparse import auto_cli
 from PIL import Image, ImageDraw, ImageFont
 from timm.data import ImageNetInfo
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import make_grid
 
-from lit_adv.data.remote import redact
-from lit_adv.data.shards import list_shards
-from lit_adv.data.storage import staged
-from lit_adv.data.tar import index_samples, read_sample
+from lit_adv.shards.listing import list_shards
+from lit_adv.shards.remote import redact
+from lit_adv.shards.storage import staged
+from lit_adv.shards.tar import index_samples, read_sample
 
 _MARGIN, _HEADER, _FONT_SIZE = 4, 22, 13
 
@@ -51,6 +49,13 @@ def draw_examples(
     return picture
 
 
+def to_png(picture: Image.Image) -> bytes:
+    """Return a PNG file's content."""
+    file = BytesIO()
+    picture.save(file, "png")
+    return file.getvalue()
+
+
 def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> None:
     """Draw the first images of adversarial shards beside their clean originals.
 
@@ -73,7 +78,6 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         record = json.loads(files["json"])
         captions.append(" -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")))
     draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
-    print(f"examples: {Path(output).resolve()}")
 
 
 def _read_samples(shards: Sequence[str]) -> Iterator[dict[str, bytes]]:
@@ -102,7 +106,3 @@ def _strip(images: Tensor, title: str) -> Image.Image:
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(_FONT_SIZE)
-
-
-if __name__ == "__main__":
-    auto_cli(draw_shards)

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torchmetrics.image import PeakSignalNoiseRatio
 
-from lit_adv.data.decode import Decoder
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.reader import batch_shards
-from lit_adv.data.shards import list_shards
 from lit_adv.defenses import ComDefend
 from lit_adv.defenses.comdefend import ChannelOrder
 from lit_adv.models.classifier import to_float
+from lit_adv.shards.listing import list_shards
 
 
 @torch.inference_mode()

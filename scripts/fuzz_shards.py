@@ -13,16 +13,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lit_adv.data.decode import Decoder
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.reader import batch_shards
-from lit_adv.data.verify import verify
-from tests.data.conftest import sample_files, tar_bytes
-from tests.data.escapes import writes_outside
-from tests.data.mutations import mutate
-from tests.data.tiny_job import SIZE, generate
+from lit_adv.shards.verify import verify
+from tests.escapes import writes_outside
+from tests.mutations import mutate
+from tests.tiny_job import SIZE, generate
+from tests.tiny_shards import sample_files, tar_bytes
 
 SLOWEST_ALLOWED = 10.0  # seconds for one mutation
-DECODER = Decoder(SIZE, SIZE, num_classes=10)
+DECODER = Decoder(image_size=SIZE, resize=SIZE, num_classes=10)
 
 
 def main() -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lit_adv.data.sidecar import finished
-from lit_adv.data.storage import is_scratch, list_names
-from lit_adv.data.verify import verify
-from tests.data.conftest import sample_files, tar_bytes
+from lit_adv.shards.scratch import is_scratch
+from lit_adv.shards.sidecar import finished
+from lit_adv.shards.storage import list_names
+from lit_adv.shards.verify import verify
+from tests.tiny_shards import sample_files, tar_bytes
 
 SHARDS_A_KILL = 3
 SETTINGS = (

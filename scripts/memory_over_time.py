@@ -23,15 +23,16 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from lit_adv.cli import quiet_lightning
+from lit_adv.callbacks.generation_tracker import GenerationTracker
+from lit_adv.callbacks.telemetry import table
+from lit_adv.callbacks.writer import ShardWriter
+from lit_adv.cli.shard_cli import quiet_lightning
 from lit_adv.data.batch import AdversarialBatch
 from lit_adv.data.generation import GenerationDataModule
-from lit_adv.data.shard_file import ShardFile
-from lit_adv.data.writer import ShardWriter
+from lit_adv.loggers import OfflineWandbLogger
 from lit_adv.memory import resident_memory
+from lit_adv.shards.shard_file import ShardFile
 from lit_adv.tasks import GenerationTask
-from lit_adv.telemetry import table
-from lit_adv.tracking import GenerationTracker, OfflineWandbLogger
 
 SIZE = 64
 SHARD = 500  # images
@@ -112,7 +113,9 @@ def main() -> None:
             enable_model_summary=False,
         )
         task = GenerationTask("wheel:squeezenet1_1", "mi_fgsm", {"steps": 3})
-        data = GenerationDataModule(str(folder / "in"), options.batch, image_size=SIZE, resize=SIZE)
+        data = GenerationDataModule(
+            str(folder / "in"), options.batch, image_size=SIZE, resize=SIZE, output=str(folder / "out")
+        )
         trainer.predict(task, datamodule=data, return_predictions=False)
         print(table(writer.tallies))
     [reference, *later] = [memory for images, memory in sampler.samples if images >= options.images // 10]

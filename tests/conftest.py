@@ -1,7 +1,7 @@
 """Real images and real weights for the tests; what is missing is skipped, never replaced."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from inspect import signature
@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from lit_adv.loggers import OfflineWandbLogger
 from lit_adv.models import Classifier, load_model
-from lit_adv.tracking import OfflineWandbLogger
+from tests.tiny_shards import MakeShard, sample_files, tar_bytes
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -93,3 +94,24 @@ def wandb_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbCalls]:
     note(wandb.Run, "log_artifact", lambda call: calls.artifacts.append(call["artifact_or_path"]))
     yield calls
     wandb.finish()
+
+
+@pytest.fixture
+def make_shard(tmp_path: Path) -> MakeShard:
+    """Write a shard of some files, or of ``count`` good samples, and return its path."""
+
+    def make(name: str = "in/shard-000000.tar", files: Mapping[str, bytes] | int = 4, first: int = 0) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tar_bytes(sample_files(files, first) if isinstance(files, int) else files))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def two_shards(make_shard: MakeShard) -> str:
+    """Two shards of 7 and 4 samples, as a brace pattern."""
+    first = make_shard("in/shard-000000.tar", 7)
+    make_shard("in/shard-000001.tar", 4, first=100)
+    return str(first).replace("000000", "{000000..000001}")

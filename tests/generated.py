@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lit_adv.attacks import LiveAttack
-from lit_adv.data.decode import Decoder
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.data.training import TrainBatch
 from lit_adv.models import Classifier, load_model, to_float

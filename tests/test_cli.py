@@ -2,8 +2,8 @@
 
 import pytest
 
-import train_adv
-from lit_adv.cli import plain_errors
+from lit_adv.cli.errors import plain_errors
+from lit_adv.cli.main import run
 
 URL = "s3://key:s3cr3t@bucket/a.tar?X-Amz-Signature=s1gn4tur3"
 
@@ -33,7 +33,7 @@ def test_a_message_shows_no_credentials_and_a_traceback_on_request_or_where_noth
 
 def test_a_setting_that_is_refused_shows_no_credentials(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        train_adv.main(["test", f"--data.attacks={URL}"])
+        run(["test", f"--data.attacks={URL}"])
     said = capsys.readouterr().err
     assert "s3://***@bucket/a.tar?***" in said
     assert "s3cr3t" not in said

@@ -16,11 +16,11 @@ import wandb
 import yaml
 
 from lit_adv.checkpoints import read_checkpoint
+from lit_adv.cli.main import run as main
 from lit_adv.data.training import TrainingDataModule
 from lit_adv.models import load_model
 from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, SIZE, make_attacked
-from train_adv import main
 
 ROOT = Path(__file__).parents[1]
 TRAINABLE = "import:tests.models_of_tests:trainable"
@@ -214,7 +214,7 @@ def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_pat
 
 
 def test_it_logs_to_wandb_offline(sets: dict[str, str], tmp_path: Path, wandb_calls: WandbCalls) -> None:
-    logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
+    logger = {"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
     main(arguments(sets, tmp_path / "run", f"--trainer.logger={json.dumps(logger)}", "--trainer.log_every_n_steps=1"))
     expected = {"train/loss", "learning_rate", "train/images_per_second", "val/clean_accuracy", "val/accuracy/self"}
     assert expected <= {*wandb_calls.scalars}

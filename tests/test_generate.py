@@ -24,14 +24,15 @@ import webdataset as wds
 import yaml
 from PIL import Image
 
-import train_adv
-from generate import main
 from lit_adv.attacks import GradientSignSettings
-from lit_adv.cli import plain_errors
-from lit_adv.data.verify import main as verify_main
-from lit_adv.data.verify import verify
+from lit_adv.cli.errors import plain_errors
+from lit_adv.cli.generate import generate as main
+from lit_adv.cli.main import run
+from lit_adv.cli.verify import verify as verify_main
 from lit_adv.models import load_model
-from tests.data.conftest import sample_files, tar_bytes
+from lit_adv.precision import fast_precision
+from lit_adv.shards.verify import verify
+from tests.tiny_shards import sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[1]
 CONFIG = f"--config={ROOT}/configs/generate/si_ni_ti_dim.yaml"
@@ -151,7 +152,7 @@ def test_the_resolved_configuration_lies_beside_the_shards(attacked: Path) -> No
     assert config["model"]["attack"] == "si_ni_ti_dim"
     assert config["data"]["image_size"] == 224
     assert config["data"]["resize"] == 256
-    assert config["trainer"]["precision"] == "bf16-mixed"
+    assert config["trainer"]["precision"] == fast_precision("cpu")
 
 
 def test_batch_size_and_workers_change_neither_keys_nor_labels_and_workers_not_a_byte(
@@ -299,7 +300,7 @@ def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("WANDB_SILENT", "true")
     (tmp_path / "tiny.tar").write_bytes(tar_bytes(sample_files(6)))
     loggers = [
-        {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}},
+        {"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}},
         {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}},
     ]
     main([
@@ -422,7 +423,7 @@ def test_credentials_in_urls_are_written_nowhere(
     (tmp_path / "in").mkdir()
     (tmp_path / "in/tiny.tar").write_bytes(tar_bytes(sample_files(4)))
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "in"))
-    logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}}
+    logger = {"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}}
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         host, signature = f"http://user:s3cr3t@127.0.0.1:{server.server_port}", "?X-Amz-Signature=s1gn4tur3"
@@ -436,20 +437,21 @@ def test_credentials_in_urls_are_written_nowhere(
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
         (tmp_path / "in/tiny.tar").write_bytes(tar_bytes(sample_files(3)))
         assert verify_main([f"{tmp_path}/out", "--source", url]) == 1
-        assert verify_main([f"{host}/none/{signature}"]) == 1
+        with pytest.raises(SystemExit) as not_there, plain_errors():
+            verify_main([f"{host}/none/{signature}"])
         with pytest.raises(SystemExit) as refused, plain_errors():
-            train_adv.main(["test", EVALUATE, *QUIET, f"--data.attacks={{a: '{host}/{signature}'}}"])
+            run(["test", EVALUATE, *QUIET, f"--data.attacks={{a: '{host}/{signature}'}}"])
         server.shutdown()
     verified = capsys.readouterr()
     assert "its keys are not those of http://***@127.0.0.1" in verified.out
-    assert "/none/?*** is empty or not there" in verified.err
+    assert "/none/?*** is empty or not there" in str(not_there.value.code)
     assert "?*** holds no adversarial shards" in str(refused.value.code)
     assert done.returncode == 1
     assert "/gone.tar?***: there is no http://***@127.0.0.1" in done.stderr
     assert (tmp_path / "out/tiny.json").exists()
     assert list(tmp_path.glob("logs/**/run-*.wandb"))
     written = [path for folder in ("out", "logs") for path in (tmp_path / folder).rglob("*") if path.is_file()]
-    printed = (done.stdout, done.stderr, verified.out, verified.err, str(refused.value.code))
+    printed = (done.stdout, done.stderr, verified.out, str(not_there.value.code), str(refused.value.code))
     for said in (*map(str.encode, printed), *(path.read_bytes() for path in written)):
         assert b"s3cr3t" not in said
         assert b"s1gn4tur3" not in said

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from torch.distributed.run import get_args_parser
 
-import train_adv
-from lit_adv.cli import EvaluationCLI, GenerationCLI
-from tests.data.conftest import image_file
+from lit_adv.cli.evaluate import EvaluationCLI
+from lit_adv.cli.generate import GenerationCLI
 from tests.test_generate import run_tiny
+from tests.tiny_shards import image_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -49,8 +49,8 @@ GENERATE = [command[command.index("generate.py") + 1 :] for command in COMMANDS 
 
 def test_every_command_of_the_readme_is_covered_here() -> None:
     make = [command for command in COMMANDS if command[0] == "make"]
-    pack = [command for command in COMMANDS if "lit_adv.data.pack" in command]
-    verify = [command for command in COMMANDS if "lit_adv.data.verify" in command]
+    pack = [command for command in COMMANDS if "lit_adv.shards.pack" in command]
+    verify = [command for command in COMMANDS if "lit_adv.shards.verify" in command]
     assert len(make) + len(pack) + len(verify) + len(GENERATE) + len(EVALUATE) == len(COMMANDS)
     assert make == [["make", "demo"], ["make", "test"]]
     assert re.findall(r"^make \w+", (ROOT / ".ci/run").read_text(), re.MULTILINE)[1:] == ["make demo", "make test"]
@@ -81,7 +81,7 @@ def test_evaluation_commands_parse(
 
 
 def test_the_pack_command_packs_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [command] = [command for command in COMMANDS if "lit_adv.data.pack" in command]
+    [command] = [command for command in COMMANDS if "lit_adv.shards.pack" in command]
     for label, name in enumerate(("n01440764", "n01443537")):
         folder = tmp_path / "imagenet/val" / name
         folder.mkdir(parents=True)
@@ -92,7 +92,7 @@ def test_the_pack_command_packs_class_folders(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_verify_command_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [command] = [command for command in COMMANDS if "lit_adv.data.verify" in command]
+    [command] = [command for command in COMMANDS if "lit_adv.shards.verify" in command]
     output = run_tiny(tmp_path)
     (tmp_path / "shards/train").mkdir(parents=True)
     for shard in tmp_path.glob("tiny-*.tar"):

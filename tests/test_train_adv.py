@@ -11,13 +11,13 @@ import wandb
 import yaml
 from PIL import Image
 
-import generate
-from lit_adv.data.attacked import DamagedShardsError
-from lit_adv.data.sample import pack_foolbox_sample
+from lit_adv.cli.generate import generate
+from lit_adv.cli.main import run as main
 from lit_adv.models import load_model
+from lit_adv.shards.attacked import DamagedShardsError
+from lit_adv.shards.sample import pack_foolbox_sample
 from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked, read_stored
-from train_adv import main
 
 CONFIG = f"--config={Path(__file__).parents[1]}/configs/evaluate/transfer.yaml"
 QUIET = ("--trainer.logger=false", "--trainer.accelerator=cpu")
@@ -43,7 +43,7 @@ def real_attack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real")
     data = pack_foolbox_sample(str(folder / "clean"))
     settings = (f"--data.shards={data}", f"--output.path={folder}/mi_fgsm", f"--model.surrogate={LITE0}")
-    generate.main([*settings, *QUIET, "--model.attack=mi_fgsm", "--model.attack_options={eps: 4/255, steps: 3}"])
+    generate([*settings, *QUIET, "--model.attack=mi_fgsm", "--model.attack_options={eps: 4/255, steps: 3}"])
     return folder / "mi_fgsm"
 
 
@@ -83,7 +83,7 @@ def test_real_images_against_real_models(real_attack: Path, tmp_path: Path, caps
 
 
 def test_it_logs_to_wandb_offline(tiny_attack: Path, tmp_path: Path, wandb_calls: WandbCalls) -> None:
-    logger = {"class_path": "lit_adv.tracking.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
+    logger = {"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": {"save_dir": str(tmp_path / "logs")}}
     [row] = evaluate({"mi": tiny_attack}, [OTHER], tmp_path / "r", f"--trainer.logger={json.dumps(logger)}")
     assert wandb_calls.scalars[f"transfer/mi/{OTHER}"] == pytest.approx(float(row["success"]), abs=1e-6)
     assert wandb_calls.tables["transfer"][0][:3] == ["mi", LINEAR, OTHER]
@@ -95,7 +95,7 @@ def test_it_logs_to_wandb_offline(tiny_attack: Path, tmp_path: Path, wandb_calls
 
 
 def test_shards_that_were_never_finished_name_the_remedy(tiny_attack: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"make them: generate\.py --output\.path"):
+    with pytest.raises(FileNotFoundError, match=r"make them: lit-adv generate --output\.path"):
         evaluate({"mi": tmp_path}, [LINEAR], tmp_path / "report")
 
 

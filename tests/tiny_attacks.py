@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from generate import main
-from tests.data.conftest import sample_files, tar_bytes
+from lit_adv.cli.generate import generate as main
+from tests.tiny_shards import sample_files, tar_bytes
 
 SIZE = 32
 LINEAR = "import:tests.models_of_tests:linear"

@@ -10,12 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-
-class Skipped(NamedTuple):
-    """A sample that could not be used, and why."""
-
-    key: str
-    reason: str
+from lit_adv.shards.sidecar import Skipped
 
 
 class _Vector(NamedTuple):

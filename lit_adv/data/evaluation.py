@@ -11,19 +11,20 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import webdataset as wds
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked, open_paired
 from lit_adv.data.batch import TensorBatch
-from lit_adv.data.counted_shard import open_adversarial
-from lit_adv.data.decode import Decoder, SampleError, decode_stored
-from lit_adv.data.distance import distance
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.reader import split_by_worker
+from lit_adv.shards.attacked import AttackedFolder, check_shards, open_attacked, open_paired
+from lit_adv.shards.counted_shard import open_adversarial
+from lit_adv.shards.decode import decode_stored
+from lit_adv.shards.distance import distance
+from lit_adv.shards.tar import SampleError
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _batch_shards(names: Iterable[str], attacks: Mapping[str, AttackedFolder], b
 def _read_shard(folder: AttackedFolder, name: str) -> Iterator[_Pair]:
     made, image_format = folder.config["data"], folder.config["output"]["format"]
     side = made["image_size"]
-    decoder = Decoder(side, side, num_classes=made["num_classes"])
+    decoder = Decoder(image_size=side, resize=side, num_classes=made["num_classes"])
     with closing(open_adversarial(folder, name)) as shard:
         targeted = None
         for number in range(folder.shards[name].samples):
@@ -206,14 +207,13 @@ def _read_shard(folder: AttackedFolder, name: str) -> Iterator[_Pair]:
 def _decode_pair(key: str, files: Mapping[str, bytes], decoder: Decoder, image_format: str) -> _Pair:
     label, target = decoder.label(files), decoder.aim(files)
     adversarial, clean = (
-        torch.from_numpy(np.array(decode_stored(files, extension, decoder.image_size)))
-        for extension in (image_format, f"clean.{image_format}")
+        decode_stored(files, extension, decoder.image_size) for extension in (image_format, f"clean.{image_format}")
     )
     linf, l2 = distance(adversarial, clean)
     return _Pair(
         key=key,
-        adversarial=adversarial,
-        clean=clean,
+        adversarial=torch.from_numpy(adversarial),
+        clean=torch.from_numpy(clean),
         label=label,
         target=target,
         linf=linf,

@@ -6,20 +6,19 @@ import logging
 import re
 from typing import Any
 
-from lightning.pytorch import Callback, LightningDataModule
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from lit_adv.data import storage
 from lit_adv.data.batch import ImageBatch
-from lit_adv.data.decode import Decoder, Interpolation
-from lit_adv.data.job import ConfigMismatchError
-from lit_adv.data.pack import is_image_folder, pack
+from lit_adv.data.decoder import Decoder, Interpolation
 from lit_adv.data.reader import read_batches
-from lit_adv.data.remote import redact
-from lit_adv.data.shards import is_http, list_shards, shard_name
-from lit_adv.data.sidecar import finished, read_sidecars
-from lit_adv.data.writer import ShardWriter
+from lit_adv.shards import storage
+from lit_adv.shards.job import ConfigMismatchError
+from lit_adv.shards.listing import is_http, list_shards, shard_name
+from lit_adv.shards.pack import is_image_folder, pack
+from lit_adv.shards.remote import redact
+from lit_adv.shards.sidecar import finished, read_sidecars
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +46,8 @@ class GenerationDataModule(LightningDataModule):
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the class the image is to be taken for, if any.
+        output: The output folder, in which finished shards are looked for; None to read all shards. The command line
+            takes it from ``output.path``.
         job: ``INDEX/COUNT`` makes this run one of COUNT independent jobs over the same input and output, with INDEX
             from 0; it makes every COUNTth shard. The jobs need no word with each other, may start and end at any time,
             and the one that ends last writes the manifest.
@@ -70,6 +71,7 @@ class GenerationDataModule(LightningDataModule):
         num_classes: int = 1000,
         label_field: str = "cls",
         target_field: str | None = None,
+        output: str | None = None,
         job: str | None = None,
     ) -> None:
         super().__init__()
@@ -78,6 +80,7 @@ class GenerationDataModule(LightningDataModule):
         self.shards = shards
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.output = output
         side = 224 if image_size is None else image_size
         self.decoder = Decoder(
             image_size=side,
@@ -118,7 +121,7 @@ class GenerationDataModule(LightningDataModule):
         """Return the batches of the shards that this process is to make."""
         trainer: Any = self.trainer
         # One process looks and tells the others: the output may change while they look.
-        missing = trainer.strategy.broadcast(self._missing(trainer.callbacks) if trainer.is_global_zero else [])
+        missing = trainer.strategy.broadcast(self._missing() if trainer.is_global_zero else [])
         part = f"the {len(self._share)} shards of job {self.job_index}/{self.job_count}"
         shards = f"{len(self.plan)} shards" if self.job_count == 1 else part
         rank_zero_info(f"{len(missing)} of {shards} are missing")
@@ -132,14 +135,12 @@ class GenerationDataModule(LightningDataModule):
             pin_memory=trainer.strategy.root_device.type == "cuda",
         )
 
-    def _missing(self, callbacks: list[Callback]) -> list[str]:
-        outputs = [callback.path for callback in callbacks if isinstance(callback, ShardWriter)]
-        missing = self._share
-        for output in outputs:
-            done = finished(output)
-            _refuse_other_data(output, [shard for shard in self._share if shard_name(shard) in done])
-            missing = [shard for shard in missing if shard_name(shard) not in done]
-        return missing
+    def _missing(self) -> list[str]:
+        if self.output is None:
+            return self._share
+        done = finished(self.output)
+        _refuse_other_data(self.output, [shard for shard in self._share if shard_name(shard) in done])
+        return [shard for shard in self._share if shard_name(shard) not in done]
 
     @property
     def _share(self) -> list[str]:

@@ -15,11 +15,12 @@ import torch
 import webdataset as wds
 from torch.utils.data import get_worker_info
 
-from lit_adv.data.batch import ImageBatch, Skipped
-from lit_adv.data.decode import Decoder, Sample, SampleError
-from lit_adv.data.remote import StorageGoneError
-from lit_adv.data.storage import staged
-from lit_adv.data.tar import IndexedSample, ShardError, index_samples, read_sample
+from lit_adv.data.batch import ImageBatch
+from lit_adv.data.decoder import Decoder, Sample
+from lit_adv.shards.remote import StorageGoneError
+from lit_adv.shards.sidecar import Skipped
+from lit_adv.shards.storage import staged
+from lit_adv.shards.tar import IndexedSample, SampleError, ShardError, index_samples, read_sample
 
 
 def read_batches(shards: Sequence[str], decoder: Decoder, batch_size: int) -> wds.DataPipeline:

@@ -13,14 +13,14 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
-from lit_adv.data.attacked import AttackedFolder, DamagedShardsError
 from lit_adv.data.augment import Augmenter
-from lit_adv.data.counted_shard import CountedShard, open_adversarial
-from lit_adv.data.decode import Decoder, decode_image, decode_stored
-from lit_adv.data.remote import redact
-from lit_adv.data.shards import IMAGE_EXTENSIONS
+from lit_adv.data.decoder import Decoder
+from lit_adv.shards.attacked import AttackedFolder, DamagedShardsError
+from lit_adv.shards.counted_shard import CountedShard, open_adversarial
+from lit_adv.shards.decode import decode_image, decode_stored
+from lit_adv.shards.listing import IMAGE_EXTENSIONS
+from lit_adv.shards.remote import redact
 
 #: The source of adversaries that are made on the fly.
 SELF = "self"
@@ -164,7 +164,7 @@ class _OpenPairs:
         with self._files[name].sample(number, {"cls", *images}) as (key, files):
             label = self._decoder.label(files)
             stored = [decode_stored(files, image, self._decoder.image_size) for image in images]
-        decoded = torch.stack([torch.as_tensor(functional.pil_to_tensor(image)) for image in stored])
+        decoded = torch.stack([torch.from_numpy(pixels).permute(2, 0, 1) for pixels in stored])
         clean, *adversarial = self._augmenter.shift(decoded, key, epoch).unbind()
         return TrainSample(key, clean, adversarial[0] if adversarial else None, label)
 

@@ -12,18 +12,18 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lit_adv.data.attacked import AttackedFolder, check_shards, open_attacked, open_paired
 from lit_adv.data.augment import Augmentation, Augmenter
 from lit_adv.data.batch import TensorBatch
 from lit_adv.data.batch_sampler import BatchIndex, BatchSampler
-from lit_adv.data.decode import Decoder
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.epoch import EpochPlan, count_batches
 from lit_adv.data.evaluation import PairBatch, load_pairs
-from lit_adv.data.peers import Peers
-from lit_adv.data.shards import list_shards
 from lit_adv.data.streams import CLEAN, SELF, CleanStream, OpenShard, PairStream, Stream, TrainSample
 from lit_adv.data.training_checks import check_fit, check_in_step, check_same_images, complete_shares, count_clean
+from lit_adv.peers import Peers
 from lit_adv.randomness import keyed_generator
+from lit_adv.shards.attacked import AttackedFolder, check_shards, open_attacked, open_paired
+from lit_adv.shards.listing import list_shards
 
 
 @dataclass(frozen=True)

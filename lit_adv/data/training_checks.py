@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from lit_adv.data.attacked import AttackedFolder
-from lit_adv.data.decode import Decoder, SampleError
-from lit_adv.data.remote import redact
-from lit_adv.data.shards import IMAGE_EXTENSIONS, shard_name
-from lit_adv.data.sidecar import Sidecar, read_sidecars
-from lit_adv.data.storage import staged
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.streams import CLEAN, SELF, open_in_step
-from lit_adv.data.tar import ShardError, index_samples, read_sample
+from lit_adv.shards.attacked import AttackedFolder
+from lit_adv.shards.listing import IMAGE_EXTENSIONS, shard_name
+from lit_adv.shards.remote import redact
+from lit_adv.shards.sidecar import Sidecar, read_sidecars
+from lit_adv.shards.storage import staged
+from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 
 _COUNTING_THREADS = 8
 

@@ -7,13 +7,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_adv.attacks import grey_levels, parse_eps
-from lit_adv.data.attacked import AttackedFolder
 from lit_adv.data.evaluation import PairBatch
-from lit_adv.data.peers import Peers
 from lit_adv.metrics import TransferMetric
 from lit_adv.models import keep_freed_memory, optimize, to_float
 from lit_adv.paper import paper_success
+from lit_adv.peers import Peers
 from lit_adv.report import Cell
+from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.tasks.targets import TargetSpec, check_target, load_targets
 
 

@@ -33,7 +33,7 @@ class FittingTask(LightningModule, ABC):
     resumed takes the same course as one that was never stopped.
 
     The data module says what it holds: its ``attacks`` maps the names of the validation's adversarial sets to
-    :class:`lit_adv.data.attacked.AttackedFolder`, its ``decoder`` knows the images' size and the number of classes.
+    :class:`lit_adv.shards.attacked.AttackedFolder`, its ``decoder`` knows the images' size and the number of classes.
     The Trainer needs ``inference_mode=False``, since the validation's attack needs gradients.
 
     Args:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
-from lit_adv.data.remote import redact
 from lit_adv.models import Ensemble, Fusion, keep_freed_memory, load_model, optimize, to_float, weights_sha256
+from lit_adv.shards.remote import redact
 
 
 class GenerationTask(LightningModule):

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_adv.data.attacked import DamagedShardsError, open_paired
 from lit_adv.data.evaluation import EvaluationDataModule, PairBatch, read_pairs
-from tests.data.conftest import image_file, tar_bytes
-from tests.data.mutations import mutations
+from lit_adv.shards.attacked import DamagedShardsError, open_paired
+from tests.mutations import mutations
 from tests.tiny_attacks import SIZE, make_attacked, read_stored
+from tests.tiny_shards import image_file, tar_bytes
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import fsspec
@@ -14,8 +13,9 @@ import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 
-from lit_adv.data import storage
-from lit_adv.data.verify import verify
+from lit_adv.shards import scratch, storage
+from lit_adv.shards.verify import verify
+from tests import tiny_job, tiny_shards
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices"),
@@ -57,17 +57,17 @@ def stages() -> Iterator[Any]:
         ("open", "lit_adv.data.reader", "staged", range(1, 3), (False,), IO),
         ("index", "lit_adv.data.reader", "index_samples", range(1, 3), (False,), MemoryError("out of memory")),
         ("read", "lit_adv.data.reader", "read_sample", range(1, 12, 5), (False,), IO),
-        ("decode", "lit_adv.data.decode", "_to_rgb", range(1, 12, 5), (False,), MemoryError("out of memory")),
+        ("decode", "lit_adv.shards.decode", "_to_rgb", range(1, 12, 5), (False,), MemoryError("out of memory")),
         ("attack", "tiny_job.NoiseModule", "predict_step", range(1, 6), (False, True), RuntimeError("device lost")),
         ("attack out of memory", "tiny_job.NoiseModule", "predict_step", range(2, 3), (False,),
          torch.OutOfMemoryError("CUDA out of memory")),
-        ("encode", "lit_adv.data.output", "encode_image", range(1, 23, 7), (False,), MemoryError("out of memory")),
-        ("scratch file", "lit_adv.data.storage", "scratch_file", range(1, 6), (False,), FULL),
-        ("write", "webdataset.TarWriter", "write", range(1, 12, 5), (False, True), FULL),
-        ("end of the tar", "webdataset.TarWriter", "close", range(1, 3), (False,), FULL),
+        ("encode", "lit_adv.callbacks.output", "encode_image", range(1, 23, 7), (False,), MemoryError("out of memory")),
+        ("scratch file", "lit_adv.shards.scratch", "scratch_file", range(1, 6), (False,), FULL),
+        ("write", "lit_adv.shards.tar_writer.TarWriter", "write", range(1, 12, 5), (False, True), FULL),
+        ("end of the tar", "lit_adv.shards.tar_writer.TarWriter", "close", range(1, 3), (False,), FULL),
         ("fsync", "os", "fsync", range(1, 15), (False, True), IO),
         ("publish", "pathlib.Path", "hardlink_to", range(1, 6), (False, True), IO),
-        ("sidecar", "lit_adv.data.storage", "create_exclusive", range(1, 4), (False, True), FULL),
+        ("sidecar", "lit_adv.shards.publish", "create_exclusive", range(1, 4), (False, True), FULL),
         ("manifest", "pathlib.Path", "replace", range(1, 3), (False, True), FULL),
     ]  # fmt: skip
     for stage, owner, name, calls, moments, error in table:
@@ -77,7 +77,7 @@ def stages() -> Iterator[Any]:
                 yield pytest.param(owner, name, call, after, error, id=f"{stage}-{moment}-call-{call}")
 
 
-def resolve(name: str, tiny_job: ModuleType) -> Any:
+def resolve(name: str) -> Any:
     """Return a module or class by its dotted name."""
     if name.startswith("tiny_job."):
         return getattr(tiny_job, name.removeprefix("tiny_job."))
@@ -95,13 +95,11 @@ def contents(url: str) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, tiny_job: ModuleType, helpers: ModuleType
-) -> tuple[str, dict[str, bytes]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
     """Two input shards, and all that an undisturbed run makes of them."""
     folder = tmp_path_factory.mktemp("undisturbed")
     for number, samples in enumerate((7, 4)):
-        content = helpers.tar_bytes(helpers.sample_files(samples, first=100 * number))
+        content = tiny_shards.tar_bytes(tiny_shards.sample_files(samples, first=100 * number))
         (folder / f"shard-{number:06d}.tar").write_bytes(content)
     tiny_job.generate(str(folder), str(folder / "out"))
     return str(folder), contents(str(folder / "out"))
@@ -117,7 +115,7 @@ def fail_and_recover(run: Callable[[], Any], fault: Once, output: str, expected:
         report = verify(output)
         # A job record that was not written is no fault of a shard.
         assert [f for f in report.faults if f.name != "job.json"] == []
-        assert not any(storage.is_scratch(name) for name in storage.list_names(output))
+        assert not any(scratch.is_scratch(name) for name in storage.list_names(output))
     run()
     assert verify(output).complete
     assert contents(output) == expected
@@ -126,11 +124,11 @@ def fail_and_recover(run: Callable[[], Any], fault: Once, output: str, expected:
 @pytest.mark.parametrize(("owner", "name", "call", "after", "error"), list(stages()))
 def test_a_stage_that_fails_once_leaves_whole_shards_and_the_next_run_completes(
     owner: str, name: str, call: int, after: bool, error: BaseException,
-    undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shards, expected = undisturbed
     output = str(tmp_path / "out")
-    place = resolve(owner, tiny_job)
+    place = resolve(owner)
     fault = Once(getattr(place, name), call, error, after).install(place, name, monkeypatch)
     fail_and_recover(lambda: tiny_job.generate(shards, output), fault, output, expected)
 
@@ -141,7 +139,7 @@ REMOTE = {"put_file": range(1, 3), "pipe_file": range(1, 6), "ls": range(1, 3), 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name, calls in REMOTE.items() for call in calls])
 def test_a_remote_operation_that_fails_for_good_leaves_whole_shards_too(
-    name: str, call: int, after: bool, undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType,
+    name: str, call: int, after: bool, undisturbed: tuple[str, dict[str, bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shards, expected = undisturbed
@@ -167,9 +165,7 @@ exit $status
 """
 
 
-def generate_on_another_disk(
-    script: str, shards: str, tiny_job: ModuleType, folder: Path
-) -> "subprocess.CompletedProcess[str]":
+def generate_on_another_disk(script: str, shards: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run the job on a disk that a shell script mounts at ``folder/disk``; its output is copied to ``folder/copy``."""
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:  # noqa: S607
         pytest.skip("needs the right to mount a small file system")
@@ -181,11 +177,11 @@ def generate_on_another_disk(
 
 
 def test_a_disk_that_is_really_full_is_named_and_what_is_whole_stays(
-    undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType, tmp_path: Path
+    undisturbed: tuple[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
     shards, expected = undisturbed
     copy = tmp_path / "copy"
-    done = generate_on_another_disk(FULL_DISK, shards, tiny_job, tmp_path)
+    done = generate_on_another_disk(FULL_DISK, shards, tmp_path)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     report = verify(str(copy))
@@ -196,7 +192,7 @@ def test_a_disk_that_is_really_full_is_named_and_what_is_whole_stays(
 
 
 def test_a_folder_that_is_read_only_is_named_with_the_remedy_and_nothing_in_it_is_lost(
-    undisturbed: tuple[str, dict[str, bytes]], tiny_job: ModuleType, tmp_path: Path
+    undisturbed: tuple[str, dict[str, bytes]], tmp_path: Path
 ) -> None:
     shards, expected = undisturbed
     copy = tmp_path / "copy"
@@ -204,7 +200,7 @@ def test_a_folder_that_is_read_only_is_named_with_the_remedy_and_nothing_in_it_i
     for name in ("shard-000001.tar", "shard-000001.json", "manifest.json"):
         (copy / name).unlink()
     before = {path.name: path.read_bytes() for path in copy.iterdir()}
-    done = generate_on_another_disk(READ_ONLY, shards, tiny_job, tmp_path)
+    done = generate_on_another_disk(READ_ONLY, shards, tmp_path)
     assert done.returncode == 1
     said = f"cannot write into the folder {tmp_path}/disk/out ([Errno {errno.EROFS}] Read-only file system"
     assert said in done.stderr

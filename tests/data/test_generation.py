@@ -3,16 +3,15 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from lightning.pytorch import Trainer
 
 from lit_adv.data.generation import GenerationDataModule
-from lit_adv.data.job import ConfigMismatchError
-from lit_adv.data.shards import shard_name
-from lit_adv.data.sidecar import finished
-from lit_adv.data.writer import ShardWriter
+from lit_adv.shards.job import ConfigMismatchError
+from lit_adv.shards.listing import shard_name
+from lit_adv.shards.sidecar import finished
+from tests import tiny_job, tiny_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
 
@@ -20,9 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices
 class Rank:
     """Stands in for a Trainer's view of one rank among several."""
 
-    def __init__(self, rank: int, world_size: int, path: str, missing: list[str] | None = None) -> None:
+    def __init__(self, rank: int, world_size: int, missing: list[str] | None = None) -> None:
         self.global_rank, self.world_size, self.is_global_zero = rank, world_size, rank == 0
-        self.callbacks = [ShardWriter(path)]
         self.strategy = self
         self.root_device = type("Device", (), {"type": "cpu"})
         self.missing = missing
@@ -32,26 +30,24 @@ class Rank:
         return missing if self.missing is None else self.missing
 
 
-def test_ranks_divide_what_is_missing_without_overlap(
-    make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
-) -> None:
+def test_ranks_divide_what_is_missing_without_overlap(make_shard: Callable[..., Path], tmp_path: Path) -> None:
     for number in range(5):
         make_shard(f"in/s{number}.tar", 2, first=10 * number)
     tiny_job.generate(str(tmp_path / "in/s1.tar"), str(tmp_path / "out"))
     (tmp_path / "out/s2.tar").touch()  # it has no sidecar: it is not done
-    data = GenerationDataModule(str(tmp_path / "in"), image_size=16)
+    data = GenerationDataModule(str(tmp_path / "in"), image_size=16, output=str(tmp_path / "out"))
     data.setup("predict")
     missing = [shard for shard in data.plan if shard_name(shard) != "s1"]
     seen = []
     for rank in range(3):
-        data.trainer = Rank(rank, 3, str(tmp_path / "out"), None if rank == 0 else missing)  # type: ignore[assignment]
+        data.trainer = Rank(rank, 3, None if rank == 0 else missing)  # type: ignore[assignment]
         seen.append([shard_name(batch.shard) for batch in data.predict_dataloader()])
     assert seen == [["s0", "s4"], ["s2"], ["s3"]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_jobs_divide_the_shards_whenever_they_start(
-    count: int, make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
+    count: int, make_shard: Callable[..., Path], tmp_path: Path
 ) -> None:
     for number in range(4):
         make_shard(f"in/s{number}.tar", 2, first=10 * number)
@@ -68,7 +64,7 @@ def test_jobs_divide_the_shards_whenever_they_start(
 
 
 def test_other_data_under_the_same_names_is_refused_by_the_shards_that_differ(
-    two_shards: str, make_shard: Callable[..., Path], tmp_path: Path, tiny_job: ModuleType
+    two_shards: str, make_shard: Callable[..., Path], tmp_path: Path
 ) -> None:
     tiny_job.generate(two_shards, str(tmp_path / "out"))
     made = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -84,7 +80,7 @@ def test_other_data_under_the_same_names_is_refused_by_the_shards_that_differ(
     assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 47
 
 
-def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path) -> None:
     tiny_job.generate(two_shards, str(tmp_path / "out"))
     (tmp_path / "in").rename(tmp_path / "moved")
     (tmp_path / "in").mkdir()
@@ -93,7 +89,7 @@ def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path,
     assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 11
 
 
-def test_a_job_run_again_makes_nothing_twice(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+def test_a_job_run_again_makes_nothing_twice(two_shards: str, tmp_path: Path) -> None:
     for _ in range(2):
         tiny_job.generate(two_shards, str(tmp_path / "out"), job="1/2")
     assert finished(str(tmp_path / "out")) == {"shard-000001"}
@@ -105,11 +101,11 @@ def test_a_job_that_is_none_is_refused(job: str, two_shards: str) -> None:
         GenerationDataModule(two_shards, job=job)
 
 
-def test_a_folder_of_images_is_packed_first(tmp_path: Path, tiny_job: ModuleType, helpers: ModuleType) -> None:
+def test_a_folder_of_images_is_packed_first(tmp_path: Path) -> None:
     for number in range(4):
         path = tmp_path / f"images/class{number % 2}/{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(helpers.image_file(number))
+        path.write_bytes(tiny_shards.image_file(number))
     writer = tiny_job.generate(str(tmp_path / "images"), str(tmp_path / "out"))
     assert writer.summary.images == 4
     assert (tmp_path / "images-shards/images-000000.tar").exists()
@@ -132,11 +128,11 @@ def test_the_fingerprint_holds_what_changes_bytes_and_no_more(two_shards: str) -
         assert fingerprint(**{name: value}) != base
 
 
-def test_nothing_missing_is_said_and_yields_no_batch(two_shards: str, tmp_path: Path, tiny_job: ModuleType) -> None:
+def test_nothing_missing_is_said_and_yields_no_batch(two_shards: str, tmp_path: Path) -> None:
     tiny_job.generate(two_shards, str(tmp_path / "out"))
-    data = GenerationDataModule(two_shards)
+    data = GenerationDataModule(two_shards, output=str(tmp_path / "out"))
     data.setup("predict")
-    data.trainer = Trainer(accelerator="cpu", logger=False, callbacks=[ShardWriter(str(tmp_path / "out"))])
+    data.trainer = Trainer(accelerator="cpu", logger=False)
     assert list(data.predict_dataloader()) == []
 
 

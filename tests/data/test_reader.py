@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import fsspec
 import pytest
@@ -12,9 +11,10 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from lit_adv.data.batch import ImageBatch
-from lit_adv.data.decode import Decoder
+from lit_adv.data.decoder import Decoder
 from lit_adv.data.reader import read_batches
-from lit_adv.data.shards import list_shards
+from lit_adv.shards.listing import list_shards
+from tests import tiny_shards
 
 DECODER = Decoder(image_size=16, resize=18, num_classes=10)
 MakeShard = Callable[..., Path]
@@ -40,9 +40,9 @@ def test_batches_are_consecutive_and_never_cross_a_shard(two_shards: str) -> Non
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(broken=st.sets(st.integers(0, 8)), batch_size=st.integers(1, 10))
 def test_every_sample_is_read_or_skipped_exactly_once_in_order(
-    broken: set[int], batch_size: int, make_shard: MakeShard, helpers: ModuleType
+    broken: set[int], batch_size: int, make_shard: MakeShard
 ) -> None:
-    files = helpers.sample_files(9)
+    files = tiny_shards.sample_files(9)
     for number in broken:
         files[f"{number:04d}.cls"] = b"?"
     batches = read([str(make_shard(files=files))], batch_size)
@@ -69,8 +69,8 @@ def test_environment_variables_do_not_divide_the_shards(two_shards: str, monkeyp
     assert sum(map(len, read(list_shards(two_shards)))) == 11
 
 
-def test_bad_samples_are_skipped_with_their_reason(make_shard: MakeShard, helpers: ModuleType) -> None:
-    good = helpers.image_file()
+def test_bad_samples_are_skipped_with_their_reason(make_shard: MakeShard) -> None:
+    good = tiny_shards.image_file()
     files = {
         "corrupt.jpg": good[: len(good) // 2], "corrupt.cls": b"1",
         "good.jpg": good, "good.cls": b"1",
@@ -88,8 +88,8 @@ def test_bad_samples_are_skipped_with_their_reason(make_shard: MakeShard, helper
     assert batch.shard_samples == 5
 
 
-def test_a_key_that_comes_again_is_skipped(make_shard: MakeShard, helpers: ModuleType) -> None:
-    good = helpers.image_file()
+def test_a_key_that_comes_again_is_skipped(make_shard: MakeShard) -> None:
+    good = tiny_shards.image_file()
     files = {"a.jpg": good, "a.cls": b"1", "b.jpg": good, "b.cls": b"2", "a.png": good}
     [batch] = read([str(make_shard(files=files))])
     assert batch.keys == ["a", "b"]
@@ -124,8 +124,8 @@ def test_remote_shards_give_the_same_batches(make_shard: MakeShard) -> None:
     assert all(torch.equal(a.images, b.images) for a, b in zip(remote, local, strict=True))
 
 
-def test_targets_come_with_the_batch(make_shard: MakeShard, helpers: ModuleType) -> None:
-    files = {"a.jpg": helpers.image_file(), "a.cls": b"1", "a.json": b'{"goal": 3}'}
+def test_targets_come_with_the_batch(make_shard: MakeShard) -> None:
+    files = {"a.jpg": tiny_shards.image_file(), "a.cls": b"1", "a.json": b'{"goal": 3}'}
     decoder = Decoder(image_size=16, resize=18, target_field="goal")
     [batch] = read_batches([str(make_shard(files=files))], decoder, 2)
     assert batch.targets is not None

@@ -17,13 +17,13 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lit_adv.data import decode
-from lit_adv.data.attacked import DamagedShardsError
 from lit_adv.data.augment import Augmentation
 from lit_adv.data.training import TrainBatch, TrainingDataModule
-from tests.data.conftest import image_file, sample_files, tar_bytes
-from tests.data.tiny_fit import Recorder, describe, fit
+from lit_adv.shards import decode
+from lit_adv.shards.attacked import DamagedShardsError
 from tests.tiny_attacks import SHARD_SIZES, SIZE, Stored, make_attacked, read_stored
+from tests.tiny_fit import Recorder, describe, fit
+from tests.tiny_shards import image_file, sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[2]
 UNCHANGED = Augmentation(shift=0, flip=0)
@@ -296,7 +296,7 @@ def test_two_processes_see_every_image_once_an_epoch_and_end(
         "adversarial": sets, "clean": str(folders / "more"), "validation": sets, "batch_size": batch_size,
         "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4, "num_workers": batch_size - 2,
     }  # fmt: skip
-    command = [sys.executable, "-m", "tests.data.tiny_fit", str(tmp_path), json.dumps(options)]
+    command = [sys.executable, "-m", "tests.tiny_fit", str(tmp_path), json.dumps(options)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -380,7 +380,7 @@ def test_a_set_without_its_clean_images_names_the_remedy(tmp_path: Path, use: st
 def test_a_set_that_is_not_finished_names_the_remedy(copy: Callable[[str], Path]) -> None:
     folder = copy("weak")
     (folder / "manifest.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"is not finished.*run the same generate\.py command again"):
+    with pytest.raises(FileNotFoundError, match=r"is not finished.*run the same generate command again"):
         open_data(adversarial={"weak": str(folder)})
 
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from lit_adv.data import counted_shard, decode
 from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.defenses import create_defense
 from lit_adv.models import load_model
 from lit_adv.report import Cell
+from lit_adv.shards import counted_shard, decode
 from lit_adv.tasks import EvaluationTask
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked, read_stored
 

@@ -1,0 +1,114 @@
+"""What a training run leaves behind: weights for others to load, and checkpoints to go on from."""
+
+import io
+from math import inf
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_adv.callbacks.lookup import find_callback
+from lit_adv.metrics import ROBUST_ACCURACY
+from lit_adv.shards import publish, storage
+from lit_adv.shards.remote import redact
+
+BEST, LAST = "best", "last"
+_WEIGHTS, _CHECKPOINT = "{}.safetensors", "{}.ckpt"
+
+
+class RunFolder(Callback):
+    """Keeps what each epoch comes to: ``last``, and ``best`` by robust accuracy.
+
+    Both are kept as weights for others to load, ``last.safetensors``, and as a checkpoint of the Trainer to go on from,
+    ``last.ckpt``. They are written at an epoch's very end, after its validation, where a run can be resumed exactly.
+
+    The LightningModule offers the weights, a file's content, as ``saved_weights()``, and logs the robust accuracy.
+
+    Args:
+        path: The folder, local or remote.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self._best = -inf
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make sure that the run can be kept, and replaces no other run.
+
+        Raises:
+            FileExistsError: If the folder holds another run.
+        """
+        own = {storage.join(self.path, _CHECKPOINT.format(name)) for name in (BEST, LAST)}
+        if str(trainer.ckpt_path) not in own and self._has(_CHECKPOINT.format(LAST)):
+            raise FileExistsError(
+                f"{redact(self.path)} holds a run already; go on with it by --ckpt_path last, or choose another folder "
+                "by --output.path"
+            )
+        if trainer.is_global_zero:
+            publish.prepare_folder(self.path)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write weights and checkpoints."""
+        score = float(trainer.callback_metrics.get(ROBUST_ACCURACY, -inf))  # there may not be one after every epoch
+        names = [LAST]
+        if score > self._best:
+            self._best = score
+            names = [BEST, LAST]
+        weights: bytes = pl_module.saved_weights()  # type: ignore[operator]
+        for name in names:
+            if trainer.is_global_zero:
+                publish.replace(storage.join(self.path, _WEIGHTS.format(name)), weights)
+            trainer.save_checkpoint(storage.join(self.path, _CHECKPOINT.format(name)), weights_only=False)
+
+    def weights(self) -> list[str]:
+        """Return the URLs of the weights in the folder."""
+        return [storage.join(self.path, name) for name in map(_WEIGHTS.format, (BEST, LAST)) if self._has(name)]
+
+    def checkpoint(self, choice: str | None) -> str | None:
+        """Return the URL of a checkpoint.
+
+        Args:
+            choice: A URL, or ``best`` or ``last`` for this folder's; ``last`` may not exist yet, so that a run can be
+                started and resumed by the same command.
+
+        Returns:
+            The URL; None to start from the beginning.
+        """
+        if choice not in (BEST, LAST):
+            return choice
+        name = _CHECKPOINT.format(choice)
+        return None if choice == LAST and not self._has(name) else storage.join(self.path, name)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know."""
+        return {"best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over :meth:`state_dict`."""
+        self._best = state_dict["best"]
+
+    def _has(self, name: str) -> bool:
+        return name in storage.list_names(self.path)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes each of the Trainer's checkpoints whole or not at all, whenever the process is killed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint in place of the one that may be there."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        publish.replace(str(path), content.getvalue())
+
+
+@rank_zero_only
+def print_run(trainer: Trainer) -> None:
+    """Print what a training run has come to, and where."""
+    for name, value in trainer.callback_metrics.items():
+        if name.startswith("val/"):
+            print(f"{name:<30}{float(value):.1%}")
+    path = find_callback(trainer, RunFolder).path
+    print(f"{'weights':<30}{storage.local_path(path) or redact(path)}")

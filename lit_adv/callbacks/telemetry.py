@@ -1,0 +1,121 @@
+"""How a generation run is doing: the tallies of its processes, as metrics, as a table and as a list of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lit_adv.callbacks.tally import Tally
+from lit_adv.shards.remote import redact
+
+
+class Failure(NamedTuple):
+    """An input shard whose output could not be made.
+
+    Attributes:
+        shard: Its URL, without credentials.
+        reason: Why.
+        rank: The process that tried.
+    """
+
+    shard: str
+    reason: str
+    rank: int
+
+
+def metrics(tallies: Sequence[Tally]) -> dict[str, float]:
+    """Return what is worth logging of a run.
+
+    Args:
+        tallies: Of all processes, in the order of ranks.
+
+    Returns:
+        Totals over the run by name (``images``, ``shards_done``, ``shards_failed``, ``seconds_waiting``, ... as in the
+        last line of :func:`table`; ``images_per_second``, ``seconds_left``, ``fooled_share``, ``linf_mean`` in grey
+        levels, ``l2_mean`` with pixels in [0, 1]), and each process's part by name and rank
+        (``seconds_waiting/rank0``). What is not known yet is left out.
+    """
+    images = sum(tally.images for tally in tallies)
+    left = [tally.seconds_left for tally in tallies]
+    known = [seconds for seconds in left if seconds is not None]
+    totals = {measure.name: measure.total(tallies) for measure in _MEASURES}
+    totals["images_per_second"] = total_speed(tallies)
+    if len(known) == len(left):
+        totals["seconds_left"] = max(known)
+    if images:
+        totals["fooled_share"] = sum(tally.fooled for tally in tallies) / images
+        totals["linf_mean"] = sum(tally.linf_sum for tally in tallies) / images
+        totals["l2_mean"] = sum(tally.l2_sum for tally in tallies) / images
+    parts = {
+        f"{measure.name}/rank{rank}": measure.of(tally) for measure in _MEASURES for rank, tally in enumerate(tallies)
+    }
+    speeds = {f"images_per_second/rank{rank}": speed for rank, speed in enumerate(rank_speeds(tallies))}
+    time_left = {f"seconds_left/rank{rank}": seconds for rank, seconds in enumerate(left) if seconds is not None}
+    return totals | parts | speeds | time_left
+
+
+def total_speed(tallies: Sequence[Tally]) -> float:
+    """Return the images a second of all processes together, from the start to the last image written."""
+    return sum(tally.images for tally in tallies) / _longest(tallies)
+
+
+def rank_speeds(tallies: Sequence[Tally]) -> list[float]:
+    """Return the images a second of each process.
+
+    One that has not ended is measured against the longest clock, so that one that hangs is seen to.
+    """
+    longest = _longest(tallies)
+    return [tally.images / (max(tally.seconds, _INSTANT) if tally.ended else longest) for tally in tallies]
+
+
+def failures(tallies: Sequence[Tally]) -> list[Failure]:
+    """Return the shards that could not be made, of all processes."""
+    return [
+        Failure(redact(shard), redact(reason), rank)
+        for rank, tally in enumerate(tallies)
+        for shard, reason in tally.failed.items()
+    ]
+
+
+def table(tallies: Sequence[Tally]) -> str:
+    """Return what each process has done and where its time went (in seconds), one line each, and their sum."""
+    rows = [["", "images/s", *(measure.heading for measure in _MEASURES)]]
+    for rank, (tally, speed) in enumerate(zip(tallies, rank_speeds(tallies), strict=True)):
+        rows.append([f"rank {rank}", f"{speed:.2f}", *(measure.show([tally]) for measure in _MEASURES)])
+    rows.append(["all", f"{total_speed(tallies):.2f}", *(measure.show(tallies) for measure in _MEASURES)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
+
+
+class _Measure(NamedTuple):
+    """Something that a tally says and that adds up over processes."""
+
+    name: str
+    heading: str
+    format: str
+    of: Callable[[Tally], float]
+
+    def total(self, tallies: Sequence[Tally]) -> float:
+        """Return the sum over some processes."""
+        return sum(map(self.of, tallies))
+
+    def show(self, tallies: Sequence[Tally]) -> str:
+        """Return the sum over some processes as text."""
+        return f"{self.total(tallies):{self.format}}"
+
+
+_MEASURES = (
+    _Measure("images", "images", "d", lambda tally: tally.images),
+    _Measure("shards_done", "shards", "d", lambda tally: tally.shards_done),
+    _Measure("shards_failed", "failed", "d", lambda tally: len(tally.failed)),
+    _Measure("seconds_waiting", "waiting", ".1f", lambda tally: tally.seconds_waiting),
+    _Measure("seconds_attacking", "attacking", ".1f", lambda tally: tally.seconds_attacking),
+    _Measure("seconds_blocked", "blocked", ".1f", lambda tally: tally.seconds_blocked),
+    _Measure("seconds_writing", "writing", ".1f", lambda tally: tally.seconds_writing),
+    _Measure("memory_gib", "GiB", ".2f", lambda tally: tally.memory_bytes / 2**30),
+)
+_INSTANT = 1e-9  # seconds; before the first image there is nothing to divide
+
+
+def _longest(tallies: Sequence[Tally]) -> float:
+    return max(_INSTANT, *(tally.seconds for tally in tallies))

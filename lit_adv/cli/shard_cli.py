@@ -1,0 +1,217 @@
+"""What the commands that start a Trainer share: Lightning's command line, with this package's parts plugged in."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar, NoReturn
+
+import torch
+import torch.distributed as dist
+import yaml
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_adv.callbacks.lookup import find_callback
+from lit_adv.cli.arguments import prepare
+from lit_adv.errors import MendableError
+from lit_adv.precision import fast_precision
+from lit_adv.shards import publish, storage
+from lit_adv.shards.remote import redact
+
+
+class SaveConfigBesideOutput(SaveConfigCallback):
+    """Saves the resolved configuration as ``config.yaml`` beside what the run makes, and logs it.
+
+    Args:
+        parser: The parser of the configuration.
+        config: The configuration.
+        output: The callback whose ``path`` is the folder.
+        leave_out: Settings that do not belong to the folder.
+    """
+
+    def __init__(
+        self, parser: LightningArgumentParser, config: Namespace, output: type[Callback], leave_out: Sequence[str]
+    ) -> None:
+        super().__init__(parser, config)
+        self._output = output
+        self._leave_out = leave_out
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait: the folder may turn out to belong to another job."""
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save and log."""
+        self._save_and_log(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save and log."""
+        self._save_and_log(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save and log."""
+        self._save_and_log(trainer)
+
+    @rank_zero_only
+    def _save_and_log(self, trainer: Trainer) -> None:
+        config = self.config.clone()
+        for name in self._leave_out:
+            config[name] = None
+        text = redact(self.parser.dump(config, skip_none=False))
+        output: Any = find_callback(trainer, self._output)
+        publish.replace(storage.join(output.path, "config.yaml"), text.encode())
+        for logger in trainer.loggers:
+            logger.log_hyperparams(yaml.safe_load(text))
+
+
+class RedactingParser(LightningArgumentParser):
+    """A parser whose errors quote what the user typed, but no credentials in URLs."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End the process with a message."""
+        super().error(redact(message), ex)
+
+
+class ShardCLI(LightningCLI):
+    """One command's settings and what they make: ``--model``, ``--data``, the command's own group, and ``--trainer``.
+
+    Shards are dealt out by the data modules, and work is done in the precision that is fast on the device unless told
+    otherwise.
+
+    Args:
+        arguments: What the user typed behind the command.
+        prog: The command, for usage.
+
+    Attributes:
+        summary: What the command does, for its help.
+        configs: The folder below ``configs/`` in which ``--config NAME`` is looked up.
+        model_type: The LightningModule's class.
+        any_subclass: Whether the user chooses a subclass of it.
+        data_type: The data module's class.
+        output_name: Name of the command's own group of settings.
+        output_type: The callback that these settings make; its ``path`` is where the run's results go.
+        progress_bar: Class of the progress bar.
+        leave_out: Settings that are not saved.
+    """
+
+    summary: ClassVar[str]
+    configs: ClassVar[str]
+    model_type: ClassVar[type[LightningModule]]
+    any_subclass: ClassVar[bool] = False
+    data_type: ClassVar[type[LightningDataModule]]
+    output_name: ClassVar[str] = "output"
+    output_type: ClassVar[type[Callback]]
+    progress_bar: ClassVar[type[TQDMProgressBar]]
+    leave_out: ClassVar[Sequence[str]] = ()
+
+    def __init__(self, arguments: Sequence[str], prog: str = "lit-adv COMMAND") -> None:
+        quiet_lightning()
+        super().__init__(
+            self.model_type,
+            self.data_type,
+            save_config_callback=SaveConfigBesideOutput,
+            save_config_kwargs={"output": self.output_type, "leave_out": self.leave_out},
+            seed_everything_default=0,
+            trainer_defaults={
+                "use_distributed_sampler": False,
+                "enable_checkpointing": False,
+                "precision": None,
+                **self.own_trainer_defaults(),
+            },
+            parser_kwargs={
+                "prog": prog,
+                "usage": f"{prog} --config NAME_OR_FILE [--SETTING VALUE ...]",
+                "description": self.summary,
+            },
+            subclass_mode_model=self.any_subclass,
+            auto_configure_optimizers=False,
+            args=list(arguments),
+            run=False,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Return a parser of configuration files alone."""
+        parser = RedactingParser(**kwargs)
+        parser.add_argument(
+            "-c",
+            "--config",
+            action="config",
+            help="A YAML file, or the name of one that comes with this package. What is typed overrides it.",
+        )
+        return parser
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the command's own settings before Lightning's forty."""
+        parser.add_lightning_class_args(self.model_type, "model", subclass_mode=self.any_subclass)
+        parser.add_lightning_class_args(self.data_type, "data")
+        parser.add_lightning_class_args(self.output_type, self.output_name)
+        self.add_own_arguments(parser)
+        parser.add_lightning_class_args(Trainer, "trainer")
+        settings = {f"trainer.{name}": value for name, value in self.trainer_defaults.items() if name != "callbacks"}
+        parser.set_defaults(settings)
+
+    def own_trainer_defaults(self) -> dict[str, Any]:
+        """Return the Trainer's settings, its callbacks among them, that differ from those of other commands."""
+        return {}
+
+    def add_own_arguments(self, parser: LightningArgumentParser) -> None:
+        """Add what else the command knows."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what the user typed, which overrides what configuration files say, wherever it stands."""
+        self.config = parser.parse_args(prepare(args, self.configs))
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the precision where the user has not."""
+        trainer = self.config.trainer
+        if trainer.precision is None:
+            trainer.precision = fast_precision(_device_type(str(trainer.accelerator)))
+
+    def instantiate_classes(self) -> None:
+        """Make the model, the data module and the Trainer.
+
+        Raises:
+            MendableError: If the Trainer cannot be had as configured.
+        """
+        try:
+            super().instantiate_classes()
+        except MisconfigurationException as error:
+            raise MendableError(f"the trainer cannot be had as configured: {error}") from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the command's own progress bar, unless the user wants none."""
+        settings = self._get(self.config_init, "trainer")
+        if settings.get("enable_progress_bar") is not False:
+            kwargs["callbacks"] = [*(settings.get("callbacks") or []), self.progress_bar()]
+        return super().instantiate_trainer(**kwargs)
+
+
+def _device_type(accelerator: str) -> str:
+    """Return the type of device that Lightning's ``accelerator`` stands for."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    return "cpu" if accelerator == "auto" else accelerator
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says about things that are as they should be here."""
+    # Samples are told apart by their keys.
+    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
+    # Frozen networks and averages of weights stay in eval mode; the task trains the rest.
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    # Lightning's own use of torch's pytrees.
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
+
+
+def leave_process_group() -> None:
+    """Part from the other processes in order: gloo aborts now and then if a process just ends."""
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
+        dist.destroy_process_group()

@@ -1,0 +1,117 @@
+"""Weights & Biases without an account, and what a run tells it of the shards it reads and makes."""
+
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+
+from lit_adv.shards import storage
+from lit_adv.shards.attacked import AttackedFolder
+from lit_adv.shards.manifest import MANIFEST_FILE
+from lit_adv.shards.remote import redact
+from lit_adv.shards.storage import local_path
+
+
+class OfflineWandbLogger(WandbLogger):
+    """A W&B logger that works without an account: where no API key is set, it logs offline and never asks.
+
+    Args:
+        project: The W&B project.
+        save_dir: Folder of the local files; ``wandb sync`` uploads an offline run from there.
+        offline: Whether to log offline; None decides by whether there is an API key.
+        **kwargs: See :class:`lightning.pytorch.loggers.WandbLogger`.
+    """
+
+    def __init__(
+        self, project: str = "lit_adv", save_dir: str = "logs", offline: bool | None = None, **kwargs: Any
+    ) -> None:
+        mode = os.environ.get("WANDB_MODE", "online")
+        if offline is None:
+            offline = mode != "disabled" and not _has_api_key()
+        if offline:
+            # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
+            os.environ["WANDB_MODE"] = "offline"
+        Path(save_dir).mkdir(parents=True, exist_ok=True)
+        super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run; an offline one if the server cannot be reached, since tracking must not end the work."""
+        try:
+            return self._start_run()
+        except (wandb.errors.CommError, wandb.errors.UsageError) as error:
+            logging.getLogger(__name__).warning("W&B is out of reach (%s); logging offline", error)
+            self._offline = True
+            self._wandb_init["mode"] = "offline"  # W&B has read its environment variables already
+            return self._start_run()
+
+    def _start_run(self) -> Any:
+        # W&B takes down the command line when a run starts; it gets one without credentials in URLs.
+        arguments = sys.argv
+        sys.argv = [redact(argument) for argument in arguments]
+        try:
+            return super().experiment
+        finally:
+            sys.argv = arguments
+
+
+def manifest_artifact(folder: str) -> wandb.Artifact:
+    """Describe the shards by their manifest: a reference to it, or a copy if it is remote. The shards stay put."""
+    name = re.sub(r"[^\w.-]", "-", redact(folder).rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
+    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata=_describe(folder))
+    if local := local_path(folder):
+        artifact.add_reference((local / MANIFEST_FILE).as_uri())
+    else:
+        with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
+            file.write(_read_manifest(folder))
+    return artifact
+
+
+def log_inputs(
+    logger: WandbLogger, inputs: Mapping[str, Mapping[str, AttackedFolder]]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Tell W&B which shards a run reads: in its configuration, and unless it is offline, as its input artifacts.
+
+    Args:
+        logger: The run's.
+        inputs: The folders by the user's names, for each use.
+
+    Returns:
+        What the configuration holds as ``inputs``: each folder's path and its manifest's digest.
+    """
+    described = {
+        use: {name: _describe(folder.path) for name, folder in folders.items()} for use, folders in inputs.items()
+    }
+    logger.log_hyperparams({"inputs": described})
+    if not logger.experiment.offline:  # W&B refuses it offline, and does not make up for it when the run is synced
+        for path in sorted({folder.path for folders in inputs.values() for folder in folders.values()}):
+            logger.experiment.use_artifact(manifest_artifact(path))
+    return described
+
+
+def _describe(folder: str) -> dict[str, str]:
+    return {"path": redact(folder), "manifest_sha256": hashlib.sha256(_read_manifest(folder)).hexdigest()}
+
+
+def _read_manifest(folder: str) -> bytes:
+    return storage.read_bytes([storage.join(folder, MANIFEST_FILE)])[0]
+
+
+def _has_api_key() -> bool:
+    """Tell whether W&B would find an API key, in the environment or in the netrc file, without asking for one."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(wandb.Settings().base_url).hostname
+    try:
+        return host is not None and netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, NetrcParseError):
+        return False

@@ -1,0 +1,1 @@
+"""What a shard is and where it lies: files and bytes, without torch and without Lightning."""

@@ -1,0 +1,140 @@
+"""What stands when all shards do: the manifest, and the index that timm reads.
+
+Both depend on the sidecars alone, so any process may write them again at any time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lit_adv.shards import publish, storage
+from lit_adv.shards.job import JOB_FILE, ConfigMismatchError, canonical_json, digest
+from lit_adv.shards.listing import shard_name
+from lit_adv.shards.remote import redact
+from lit_adv.shards.sidecar import Sidecar, finished, read_sidecars
+
+MANIFEST_FILE = "manifest.json"
+TIMM_FILE = "_info.json"
+TIMM_SPLIT = "adversarial"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Totals over finished shards.
+
+    Attributes:
+        shards: Finished shards.
+        images: Adversarial images.
+        skipped: Input samples that could not be used.
+        fooled: Images that fooled the surrogate.
+        success_rate: ``fooled / images``; 0 without images.
+        linf_mean: Mean largest change of a pixel, in grey levels.
+        l2_mean: Mean Euclidean norm of the change, pixels in [0, 1].
+        tar_bytes: Size of the shards.
+    """
+
+    shards: int
+    images: int
+    skipped: int
+    fooled: int
+    success_rate: float
+    linf_mean: float
+    l2_mean: float
+    tar_bytes: int
+
+
+def summarize(folder: str) -> Summary:
+    """Return the totals over the shards that are finished by now."""
+    return _total(read_sidecars(folder, sorted(finished(folder))))
+
+
+def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
+    """Write the manifest and timm's index if every shard is finished.
+
+    Args:
+        folder: URL of the output folder.
+        shards: URLs of all input shards.
+
+    Returns:
+        The totals, or None if shards are missing.
+
+    Raises:
+        ConfigMismatchError: If a shard was made with another configuration than the folder's.
+    """
+    names = sorted(map(shard_name, shards))
+    if not finished(folder).issuperset(names):
+        return None
+    config = storage.read_json(storage.join(folder, JOB_FILE))
+    sidecars = read_sidecars(folder, names)
+    for sidecar in sidecars:
+        if sidecar.fingerprint != digest(config):
+            raise ConfigMismatchError(
+                f"{sidecar.shard} in {redact(folder)} was made with other settings than {JOB_FILE} records; "
+                "delete it and its sidecar, and run again"
+            )
+    for name, content in totals_files(config, sidecars).items():
+        publish.replace(storage.join(folder, name), canonical_json(content))
+    return _total(sidecars)
+
+
+def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+    """Return the content of the files that stand when all shards do, by name.
+
+    Args:
+        config: The job's configuration.
+        sidecars: Of all shards, in the order of names.
+    """
+    return {MANIFEST_FILE: _manifest(config, sidecars), TIMM_FILE: _timm_index(sidecars)}
+
+
+def _total(sidecars: Sequence[Sidecar]) -> Summary:
+    images = sum(sidecar.samples_written for sidecar in sidecars)
+    fooled = sum(sidecar.fooled for sidecar in sidecars)
+
+    def mean(sums: list[float]) -> float:
+        return round(math.fsum(sums) / max(images, 1), 6)
+
+    return Summary(
+        shards=len(sidecars),
+        images=images,
+        skipped=sum(len(sidecar.skipped) for sidecar in sidecars),
+        fooled=fooled,
+        success_rate=mean([fooled]),
+        linf_mean=mean([sidecar.linf_mean * sidecar.samples_written for sidecar in sidecars]),
+        l2_mean=mean([sidecar.l2_mean * sidecar.samples_written for sidecar in sidecars]),
+        tar_bytes=sum(sidecar.tar_bytes for sidecar in sidecars),
+    )
+
+
+def _manifest(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+    software = sorted({item for sidecar in sidecars for item in sidecar.versions.items()})
+    return {
+        "config": config,
+        "fingerprint": digest(config),
+        "versions": {name: [v for other, v in software if other == name] for name, _ in software},
+        "totals": asdict(_total(sidecars)),
+        "shards": [
+            {
+                "shard": sidecar.shard,
+                "samples": sidecar.samples_written,
+                "skipped": len(sidecar.skipped),
+                "tar_bytes": sidecar.tar_bytes,
+                "sha256": sidecar.sha256,
+            }
+            for sidecar in sidecars
+        ],
+    }
+
+
+def _timm_index(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+    filled = [sidecar for sidecar in sidecars if sidecar.samples_written]
+    split = {
+        "name": TIMM_SPLIT,
+        "num_samples": sum(sidecar.samples_written for sidecar in filled),
+        "filenames": [sidecar.shard for sidecar in filled],
+        "shard_lengths": [sidecar.samples_written for sidecar in filled],
+    }
+    return {"splits": {TIMM_SPLIT: split}}

@@ -1,0 +1,163 @@
+"""An output shard while it is being written: a temporary tar that is published whole or discarded."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+import numpy as np
+
+from lit_adv.shards import publish, scratch, storage
+from lit_adv.shards.decode import Pixels
+from lit_adv.shards.job import canonical_json
+from lit_adv.shards.listing import file_name, shard_name
+from lit_adv.shards.sidecar import Sidecar, Skipped, read_sidecars, sidecar_url, software_versions
+from lit_adv.shards.tar_writer import TarWriter
+
+
+class AdversarialSample(NamedTuple):
+    """One image's record, stored as the sample's ``json``.
+
+    Attributes:
+        key: The sample's key.
+        label: True class.
+        prediction_clean: The surrogate's class for the clean image.
+        prediction: The surrogate's class for the stored adversarial image.
+        fooled: Whether the attack reached its aim.
+        linf: Largest change of a pixel, in grey levels.
+        l2: Euclidean norm of the change, pixels in [0, 1].
+        target: The class the image was to be taken for; None if the attack was untargeted.
+    """
+
+    key: str
+    label: int
+    prediction_clean: int
+    prediction: int
+    fooled: bool
+    linf: int
+    l2: float
+    target: int | None
+
+
+class ShardFile:
+    """An output shard in the making.
+
+    Args:
+        folder: URL of the output folder.
+        source: URL of the input shard.
+        samples_expected: How many samples the input shard holds; also an attribute.
+        source_bytes: Size of the input shard.
+    """
+
+    def __init__(self, folder: str, source: str, samples_expected: int, source_bytes: int) -> None:
+        self._folder = folder
+        self._name = shard_name(source)
+        self._source = file_name(source)
+        self.samples_expected = samples_expected
+        self._source_bytes = source_bytes
+        self._scratch = ExitStack()
+        self._file = self._scratch.enter_context(scratch.scratch_file(folder, self._name))
+        self._tar = self._scratch.enter_context(TarWriter(self._file))
+        self._pixels = hashlib.sha256()
+        self._samples: list[AdversarialSample] = []
+        self._skipped: list[Skipped] = []
+        self._attack_seconds = 0.0
+        self._start = time.monotonic()
+
+    def add(self, sample: AdversarialSample, pixels: Pixels, files: dict[str, bytes]) -> None:
+        """Append a sample.
+
+        Args:
+            sample: Its record.
+            pixels: Its adversarial image, uint8 [H, W, 3].
+            files: Its image files' contents by extension.
+        """
+        record = {name: value for name, value in sample._asdict().items() if value is not None}
+        record["source_shard"] = self._source
+        files = files | {"cls": str(sample.label).encode(), "json": canonical_json(record)}
+        self._tar.write(sample.key, files)
+        update_digest(self._pixels, pixels)
+        self._samples.append(sample)
+
+    def note(self, skipped: Iterable[Skipped], attack_seconds: float) -> None:
+        """Take down the samples that were skipped and the time that the attack took since the last note."""
+        self._skipped += skipped
+        self._attack_seconds += attack_seconds
+
+    @property
+    def samples_done(self) -> int:
+        """How many samples are written or skipped."""
+        return len(self._samples) + len(self._skipped)
+
+    @property
+    def progress(self) -> str:
+        """How far the shard has come, for a message."""
+        return f"{self._name}.tar ({self.samples_done} of {self.samples_expected} samples)"
+
+    def commit(self, fingerprint: str) -> Sidecar:
+        """Publish the shard, then its sidecar.
+
+        Args:
+            fingerprint: Of the configuration that made the shard.
+
+        Returns:
+            The sidecar.
+
+        Raises:
+            RuntimeError: If a sample of the input shard is neither written nor skipped.
+            FileExistsError: If other bytes were published under the shard's name.
+        """
+        with self._scratch:
+            if self.samples_done != self.samples_expected:
+                raise RuntimeError(f"{self.progress} is incomplete and is not published")
+            self._tar.close()
+            self._file.flush()
+            sidecar = self._sidecar(fingerprint)
+            publish.publish(self._file.name, storage.join(self._folder, sidecar.shard))
+        try:
+            publish.create_exclusive(sidecar_url(self._folder, self._name), sidecar.to_json())
+        except FileExistsError:
+            self._agree(sidecar)
+        return sidecar
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        with suppress(OSError):  # a full disk is the likely reason, and reported already
+            self._scratch.close()
+
+    def _sidecar(self, fingerprint: str) -> Sidecar:
+        written = len(self._samples)
+        return Sidecar(
+            shard=f"{self._name}.tar",
+            source_shard=self._source,
+            source_bytes=self._source_bytes,
+            samples_expected=self.samples_expected,
+            samples_written=written,
+            skipped=self._skipped,
+            fooled=sum(sample.fooled for sample in self._samples),
+            linf_mean=sum(sample.linf for sample in self._samples) / max(written, 1),
+            l2_mean=math.fsum(sample.l2 for sample in self._samples) / max(written, 1),
+            tar_bytes=self._file.seek(0, 2),
+            sha256=storage.sha256(self._file),
+            pixels_sha256=self._pixels.hexdigest(),
+            fingerprint=fingerprint,
+            seconds_attack=round(self._attack_seconds, 3),
+            seconds_total=round(time.monotonic() - self._start, 3),
+            versions=software_versions(),
+        )
+
+    def _agree(self, sidecar: Sidecar) -> None:
+        """Accept the sidecar of a twin that made the same shard."""
+        url = sidecar_url(self._folder, self._name)
+        [present] = read_sidecars(self._folder, [self._name])
+        if present.sha256 != sidecar.sha256:
+            raise FileExistsError(f"{url} tells of other bytes than {sidecar.shard} has; delete both and run again")
+
+
+def update_digest(digest: hashlib._Hash, pixels: Pixels) -> None:
+    """Add an image to a digest of pixels, plane by plane."""
+    digest.update(np.ascontiguousarray(pixels.transpose(2, 0, 1)).data)

@@ -1,0 +1,171 @@
+"""Looking at storage, local or remote, and reading from it, through fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from io import BufferedRandom, BufferedReader
+from pathlib import Path
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from lit_adv.shards.remote import IncompleteError, open_filesystem, persist, redact
+
+MAX_SMALL_FILE = 64 * 2**20  # a sidecar names each skipped sample
+
+
+def join(folder: str, name: str) -> str:
+    """Return the URL of ``name`` inside ``folder``."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of a local URL, None for a remote one."""
+    filesystem, path = open_filesystem(url)
+    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+
+
+def to_url(filesystem: AbstractFileSystem, path: str) -> str:
+    """Return what ``open_filesystem`` maps back to ``path``; a local path stays a plain path."""
+    return path if isinstance(filesystem, LocalFileSystem) else str(filesystem.unstrip_protocol(path))
+
+
+def list_names(folder: str) -> set[str]:
+    """Return the names in a folder; none if there is no such folder."""
+    filesystem, path = open_filesystem(folder)
+
+    def entries() -> list[str]:
+        filesystem.invalidate_cache()
+        return list(map(str, filesystem.ls(path, detail=False)))
+
+    try:
+        return {entry.rstrip("/").rsplit("/", 1)[-1] for entry in persist("list", folder, entries)}
+    except FileNotFoundError:
+        return set()
+
+
+def file_sizes(urls: Sequence[str]) -> dict[str, int]:
+    """Return the sizes of files, in bytes; nothing for those whose storage does not list sizes, as web servers do not.
+
+    Each folder is listed once, which on object storage is much faster than asking for each file.
+    """
+    folders: dict[tuple[AbstractFileSystem, str], list[tuple[str, str]]] = {}
+    for url in urls:
+        filesystem, path = open_filesystem(url)
+        folder, _, name = path.rpartition("/")
+        folders.setdefault((filesystem, folder or "/"), []).append((url, name))
+    sizes: dict[str, int] = {}
+    for (filesystem, folder), files in folders.items():
+        listed = _list_sizes(filesystem, folder)
+        sizes |= {url: size for url, name in files if (size := listed.get(name)) is not None}
+    return sizes
+
+
+def _list_sizes(filesystem: AbstractFileSystem, folder: str) -> dict[str, int | None]:
+    def entries() -> list[dict[str, Any]]:
+        filesystem.invalidate_cache()
+        return list(filesystem.ls(folder, detail=True))
+
+    listed = persist("list", to_url(filesystem, folder), entries)
+    return {str(entry["name"]).rpartition("/")[2]: entry.get("size") for entry in listed}
+
+
+def is_folder(url: str) -> bool:
+    """Tell whether there is a folder of that name."""
+    filesystem, path = open_filesystem(url)
+    return bool(persist("look at", url, lambda: filesystem.isdir(path)))
+
+
+def expand_glob(pattern: str) -> list[str]:
+    """Return the URLs that match a pattern, in the order of names."""
+    filesystem, path = open_filesystem(pattern)
+    return sorted(to_url(filesystem, match) for match in persist("list", pattern, lambda: filesystem.glob(path)))
+
+
+def read_bytes(urls: Sequence[str]) -> list[bytes]:
+    """Return the contents of small files, in the order given.
+
+    Raises:
+        OSError: If one cannot be read, is not a plain file, or is larger than :data:`MAX_SMALL_FILE`.
+    """
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(_read_small, urls))
+
+
+def _read_small(url: str) -> bytes:
+    filesystem, path = open_filesystem(url)
+    if isinstance(filesystem, LocalFileSystem):
+        _require_plain_file(Path(path))
+
+    def read() -> bytes:
+        size = filesystem.size(path)
+        if size is not None and size > MAX_SMALL_FILE:
+            raise ValueError(f"it has {size} bytes; a file of its kind has at most {MAX_SMALL_FILE}")
+        return bytes(filesystem.cat_file(path))
+
+    try:
+        return persist("read", url, read)
+    except ValueError as error:
+        raise OSError(f"cannot read {redact(url)}: {error}") from error
+
+
+def read_json(url: str) -> Any:
+    """Return the contents of a JSON file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not JSON.
+    """
+    try:
+        return json.loads(read_bytes([url])[0])
+    except RecursionError as error:
+        raise ValueError(f"{redact(url)} is nested too deeply") from error
+
+
+@contextmanager
+def staged(url: str) -> Iterator[BufferedReader]:
+    """Open a file for seeking, after copying it to local disk if it is remote.
+
+    A dropped connection thus is an error here, never a short file.
+
+    Raises:
+        OSError: If the file cannot be read whole.
+    """
+    if path := local_path(url):
+        _require_plain_file(path)
+        with path.open("rb") as file:
+            yield file
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        persist("read", url, partial(_download, url, copy.name))
+        file = Path(copy.name).open("rb")  # noqa: SIM115
+    # The copy has no name any more, so it goes with the process, however that ends.
+    with file:
+        yield file
+
+
+def _download(url: str, local_file: str) -> None:
+    filesystem, path = open_filesystem(url)
+    filesystem.get_file(path, local_file)
+    expected, received = filesystem.info(path).get("size"), Path(local_file).stat().st_size
+    if expected is not None and received != expected:
+        raise IncompleteError(f"{received} of {expected} bytes arrived")
+
+
+def sha256(file: BufferedReader | BufferedRandom) -> str:
+    """Return the SHA-256 of a whole file, in hexadecimal."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_plain_file(path: Path) -> None:
+    """Refuse what may block for ever when it is opened."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a plain file")

@@ -1,0 +1,53 @@
+"""Comparing a finished shard with the input shard that it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
+
+from lit_adv.shards import storage
+from lit_adv.shards.labels import LabelReader
+from lit_adv.shards.sidecar import Sidecar
+from lit_adv.shards.tar import IndexedSample, SampleError, ShardError, index_samples, read_sample
+from lit_adv.shards.verify.recorded_job import RecordedJob
+from lit_adv.shards.verify.report import Fault
+
+
+def check_source(
+    name: str, sidecar: Sidecar, labels: Mapping[str, int], job: RecordedJob, sources: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Yield where a shard does not account for its input shard. An input that cannot be read costs no output."""
+    if name not in sources:
+        return  # the list of shards is at fault, and reported
+    try:
+        with storage.staged(sources[name]) as file:
+            size = os.fstat(file.fileno()).st_size
+            found = list(_read_labels(file, sources[name], job.labels))
+    except (ShardError, OSError) as error:
+        yield Fault(name, f"its source cannot be read: {error}")
+        return
+    files = (f"{name}.tar", f"{name}.json")
+    if size != sidecar.source_bytes:
+        yield Fault(name, f"{sources[name]} has {size} bytes, but {sidecar.source_bytes} when it was attacked", files)
+    accounted = Counter(labels.keys()) + Counter(key for key, _ in sidecar.skipped)
+    if accounted != Counter(key for key, _ in found):
+        yield Fault(name, f"its keys are not those of {sources[name]}", files)
+        return
+    of_source = dict(reversed(found))  # of several samples with the same key the first one counts
+    if list(labels) != [key for key in dict(found) if key in labels]:
+        yield Fault(name, f"its samples are not in the order of {sources[name]}", files)
+    wrong = [key for key, label in labels.items() if of_source[key] != label]
+    if wrong:
+        yield Fault(name, f"{len(wrong)} labels are not those of {sources[name]}, the first of {wrong[0]!r}", files)
+
+
+def _read_labels(file: BufferedReader, shard: str, reader: LabelReader) -> Iterator[tuple[str, int | None]]:
+    """Yield the keys and labels of an input shard without touching its images."""
+    for key, members in index_samples(file, shard):
+        text = {extension: member for extension, member in members.items() if extension in ("cls", "json")}
+        try:
+            yield key, reader.label(read_sample(file, IndexedSample(key, text)))
+        except SampleError:
+            yield key, None

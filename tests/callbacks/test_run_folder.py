@@ -1,0 +1,36 @@
+"""Which checkpoint is meant, and that a checkpoint is never half written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder
+
+
+def test_last_means_the_folder_s_checkpoint_if_there_is_one(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    assert folder.checkpoint("last") is None
+    (tmp_path / "last.ckpt").touch()
+    assert folder.checkpoint("last") == f"{tmp_path}/last.ckpt"
+    assert folder.checkpoint("best") == f"{tmp_path}/best.ckpt"
+    assert folder.checkpoint("elsewhere/x.ckpt") == "elsewhere/x.ckpt"
+    assert folder.checkpoint(None) is None
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"epoch": 1, "weight": torch.ones(3)}, path)
+    with pytest.raises(AttributeError, match="pickle"):
+        io.save_checkpoint({"epoch": 2, "weight": torch.ones(3), "broken": lambda: None}, path)
+    assert io.load_checkpoint(path, weights_only=True)["epoch"] == 1
+    io.save_checkpoint({"epoch": 2}, path)
+    assert io.load_checkpoint(path, weights_only=True) == {"epoch": 2}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_resumed_run_knows_the_best_score() -> None:
+    folder, resumed = RunFolder("a"), RunFolder("a")
+    folder._best = 0.5
+    resumed.load_state_dict(folder.state_dict())
+    assert resumed._best == 0.5
