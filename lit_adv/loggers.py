@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -19,6 +20,8 @@ from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.manifest import MANIFEST_FILE
 from lit_adv.shards.remote import redact
 from lit_adv.shards.storage import local_path
+
+logger = logging.getLogger(__name__)
 
 
 class OfflineWandbLogger(WandbLogger):
@@ -40,19 +43,34 @@ class OfflineWandbLogger(WandbLogger):
         if offline:
             # Lightning only marks the logger; the mode keeps wandb itself from asking for a key.
             os.environ["WANDB_MODE"] = "offline"
-        Path(save_dir).mkdir(parents=True, exist_ok=True)
         super().__init__(project=project, save_dir=save_dir, offline=offline, **kwargs)
+        self._folder = Path(save_dir)
+        self._prepared = False
 
     @property
     def experiment(self) -> Any:
-        """The W&B run; an offline one if the server cannot be reached, since tracking must not end the work."""
+        """The W&B run.
+
+        Tracking must not end the work, so it is an offline one if the server cannot be reached, and one that keeps
+        nothing if no file can be written.
+        """
         try:
+            if not self._prepared:
+                _provide_home(self._folder)
+                self._prepared = True
             return self._start_run()
         except (wandb.errors.CommError, wandb.errors.UsageError) as error:
-            logging.getLogger(__name__).warning("W&B is out of reach (%s); logging offline", error)
-            self._offline = True
-            self._wandb_init["mode"] = "offline"  # W&B has read its environment variables already
-            return self._start_run()
+            logger.warning("W&B is out of reach (%s); logging offline", error)
+            return self._start_run_as("offline")
+        except OSError as error:
+            logger.warning("W&B cannot write its files (%s); the run is not tracked by it", error)
+            self._prepared = True
+            return self._start_run_as("disabled")
+
+    def _start_run_as(self, mode: str) -> Any:
+        self._offline = True
+        self._wandb_init["mode"] = mode  # W&B has read its environment variables already
+        return self._start_run()
 
     def _start_run(self) -> Any:
         # W&B takes down the command line when a run starts; it gets one without credentials in URLs.
@@ -104,6 +122,22 @@ def _describe(folder: str) -> dict[str, str]:
 
 def _read_manifest(folder: str) -> bytes:
     return storage.read_bytes([storage.join(folder, MANIFEST_FILE)])[0]
+
+
+def _provide_home(save_dir: Path) -> None:
+    """Let W&B keep its own files in ``save_dir`` where there is no home folder to write into.
+
+    Raises:
+        OSError: If ``save_dir`` cannot be written either.
+    """
+    save_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=save_dir):
+        pass
+    home = Path("~").expanduser()
+    if home.is_dir() and os.access(home, os.W_OK):
+        return
+    for variable in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "XDG_CACHE_HOME"):
+        os.environ.setdefault(variable, str(save_dir.resolve() / "wandb-home"))
 
 
 def _has_api_key() -> bool:

@@ -7,8 +7,10 @@ after any restart.
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -46,8 +48,7 @@ def keyed_uniform(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> 
     Returns:
         A float64 tensor [B, *shape] on the CPU.
     """
-    blocks = [keyed_generator(seed, purpose, key).random(shape) for key in keys]
-    return torch.from_numpy(np.stack(blocks)) if blocks else torch.empty((0, *shape), dtype=torch.float64)
+    return _stack([keyed_generator(seed, purpose, key).random(shape) for key in keys], (0, *shape), np.float64)
 
 
 def keyed_normal(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> Tensor:
@@ -62,5 +63,9 @@ def keyed_normal(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> T
     Returns:
         A float32 tensor [B, *shape] on the CPU.
     """
-    blocks = [keyed_generator(seed, purpose, key).standard_normal(shape, dtype=np.float32) for key in keys]
-    return torch.from_numpy(np.stack(blocks)) if blocks else torch.empty((0, *shape))
+    draws = [keyed_generator(seed, purpose, key).standard_normal(shape, dtype=np.float32) for key in keys]
+    return _stack(draws, (0, *shape), np.float32)
+
+
+def _stack(blocks: Sequence[npt.NDArray[Any]], empty: tuple[int, ...], dtype: npt.DTypeLike) -> Tensor:
+    return torch.from_numpy(np.stack(blocks) if blocks else np.empty(empty, dtype))

@@ -7,7 +7,6 @@ import argparse
 import re
 import runpy
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +18,16 @@ from torch.distributed.run import get_args_parser
 
 from lit_adv.cli.evaluate import EvaluationCLI
 from lit_adv.cli.generate import GenerationCLI
+from lit_adv.cli.main import run
 from tests.test_generate import run_tiny
 from tests.tiny_shards import image_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: Commands with a configuration.
+TRAINER_COMMANDS = ("generate", "test", "fit", "validate")
 
 #: What a user fills in where any word would not do.
 FILLED_IN = {
@@ -43,15 +46,29 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [shlex.split(block.replace("\\\n", " ")) for block in blocks("bash")]
-EVALUATE = [command[command.index("train_adv.py") + 1 :] for command in COMMANDS if "train_adv.py" in command]
-GENERATE = [command[command.index("generate.py") + 1 :] for command in COMMANDS if "generate.py" in command]
+
+
+def arguments_of(name: str, script: str = "") -> list[list[str]]:
+    """Return what the README types behind a command of ``lit-adv``, or behind the script that does the same."""
+    starts = [["lit-adv", name], *([[script]] if script else [])]
+    return [
+        command[at + len(start) :]
+        for command in COMMANDS
+        for start in starts
+        for at in range(len(command))
+        if command[at : at + len(start)] == start
+    ]
+
+
+GENERATE, EVALUATE = arguments_of("generate", "generate.py"), arguments_of("test")
 
 
 def test_every_command_of_the_readme_is_covered_here() -> None:
     make = [command for command in COMMANDS if command[0] == "make"]
-    pack = [command for command in COMMANDS if "lit_adv.shards.pack" in command]
-    verify = [command for command in COMMANDS if "lit_adv.shards.verify" in command]
-    assert len(make) + len(pack) + len(verify) + len(GENERATE) + len(EVALUATE) == len(COMMANDS)
+    install = [command for command in COMMANDS if command[0] == "pip"]
+    assert install == [["pip", "install", "."]]  # tests/test_wheel.py
+    covered = [make, install, arguments_of("pack"), arguments_of("verify"), GENERATE, EVALUATE]
+    assert sum(map(len, covered)) == len(COMMANDS)
     assert make == [["make", "demo"], ["make", "test"]]
     assert re.findall(r"^make \w+", (ROOT / ".ci/run").read_text(), re.MULTILINE)[1:] == ["make demo", "make test"]
 
@@ -81,18 +98,20 @@ def test_evaluation_commands_parse(
 
 
 def test_the_pack_command_packs_class_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [command] = [command for command in COMMANDS if "lit_adv.shards.pack" in command]
+    [arguments] = arguments_of("pack")
     for label, name in enumerate(("n01440764", "n01443537")):
         folder = tmp_path / "imagenet/val" / name
         folder.mkdir(parents=True)
         (folder / "ILSVRC2012_val_00000293.JPEG").write_bytes(image_file(label))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    assert run(["pack", *arguments]) == 0
     assert (tmp_path / "shards/val/val-000000.tar").is_file()
 
 
-def test_the_verify_command_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [command] = [command for command in COMMANDS if "lit_adv.shards.verify" in command]
+def test_the_verify_command_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [arguments] = arguments_of("verify")
     output = run_tiny(tmp_path)
     (tmp_path / "shards/train").mkdir(parents=True)
     for shard in tmp_path.glob("tiny-*.tar"):
@@ -100,9 +119,9 @@ def test_the_verify_command_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "adversarial").rename(tmp_path / "made")
     (tmp_path / "adversarial").mkdir()
     (tmp_path / "made").rename(output / "train")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert done.stdout == "2 shards are whole, 0 missing, 0 faults\n"
+    monkeypatch.chdir(tmp_path)
+    assert run(["verify", *arguments]) == 0
+    assert capsys.readouterr().out.endswith("2 shards are whole, 0 missing, 0 faults\n")
 
 
 def test_the_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,9 +149,9 @@ def commands_of(page: str) -> Iterator[list[str]]:
     for language, block in fence.findall(page):
         if language in ("bash", "text"):
             session = re.findall(r"^\$ (.*)", block, re.MULTILINE)
-            typed = re.match("python|torchrun|make", block)
+            typed = re.match("python|torchrun|make|lit-adv|pip", block)
             yield from split_commands("\n".join(session) if session else block if typed else "")
-    for inline in re.findall(r"`(python [^`]*)`", fence.sub("", page)):
+    for inline in re.findall(r"`((?:python|lit-adv) [^`]*)`", fence.sub("", page)):
         yield from split_commands(inline)
 
 
@@ -153,7 +172,7 @@ TYPED = [
     (page.name, command)
     for page in DOCUMENTS
     for command in commands_of(page.read_text())
-    if command[0] != "make"  # covered above
+    if command[0] not in ("make", "pip") and command != ["python", "-m", "lit_adv"]  # covered above, and in tests/cli
 ]
 
 
@@ -165,6 +184,16 @@ class Parsed(Exception):
     """A program has parsed its arguments; ``args`` are those that it does not know."""
 
 
+def start(program: str, arguments: list[str]) -> None:
+    """Run a command of the package, a script, or a module."""
+    if program == "lit_adv":
+        run(arguments)
+    elif program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__")
+
+
 def unknown_to(program: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Run a script or a module until it has parsed its arguments; return those that it does not know."""
     parse = argparse.ArgumentParser.parse_known_args
@@ -172,13 +201,12 @@ def unknown_to(program: str, arguments: list[str], monkeypatch: pytest.MonkeyPat
     def parse_and_end(self: argparse.ArgumentParser, *given: Any) -> NoReturn:
         raise Parsed(*parse(self, *given)[1])
 
-    run = runpy.run_path if program.endswith(".py") else runpy.run_module
     with monkeypatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_known_args", parse_and_end)
         patch.setattr(sys, "argv", [program, *arguments])
         patch.setattr(sys, "path", sys.path.copy())  # scripts add to it
         with pytest.raises(Parsed) as parsed:
-            run(program, run_name="__main__")
+            start(program, arguments)
     return list(parsed.value.args)
 
 
@@ -191,17 +219,20 @@ def test_every_command_parses(command: list[str], monkeypatch: pytest.MonkeyPatc
     if command[0] == "torchrun":
         options = get_args_parser().parse_args(command[1:])
         program, arguments = options.training_script, options.training_script_args
+    elif command[0] == "lit-adv":
+        program, arguments = "lit_adv", command[1:]
     else:
         program, *arguments = [word for word in command[1:] if word != "-m"]
+    with_config = bool(arguments) and arguments[0] in TRAINER_COMMANDS
     if program == "benchmarks.against_torchattacks":
         pytest.importorskip("torchattacks")
-    if program not in ("generate.py", "train_adv.py", "benchmarks.end_to_end"):
+    if program not in ("generate.py", "train_adv.py", "benchmarks.end_to_end") and not with_config:
         arguments = unknown_to(program, arguments, monkeypatch)
         if program != "benchmarks.scaling":
             assert arguments == []
             return
-    # The two benchmarks hand the settings on to generate.py.
-    main = train_adv.main if program == "train_adv.py" else GenerationCLI
+    if not with_config:  # the two benchmarks hand the settings on to generate.py
+        arguments = ["generate", *arguments]
     with pytest.raises(SystemExit) as end:
-        main([*arguments, "--print_config"])
+        run([*arguments, "--print_config"])
     assert end.value.code == 0

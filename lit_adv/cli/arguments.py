@@ -7,6 +7,7 @@ was typed before it, and a whole dictionary all of its entries that were typed b
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +47,17 @@ def prepare(arguments: Sequence[str], kind: str) -> list[str]:
     _refuse_lost_parts(others)
     _tell_of_replaced_entries(others, files)
     return [*(f"--config={file}" for file in files), *(word for option in others for word in option.words)]
+
+
+def at_least_one(text: str) -> int:
+    """Return a number that counts something, for argparse.
+
+    Raises:
+        ArgumentTypeError: If it is none, or less than 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a number from 1, got {text!r}")
+    return int(text)
 
 
 def _options(arguments: Sequence[str]) -> Iterator[_Option]:

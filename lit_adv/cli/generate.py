@@ -42,8 +42,8 @@ class GenerationCLI(ShardCLI):
         return {"inference_mode": False, "callbacks": [GenerationTracker(), StopOnSignal()]}
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
-        """Let the reader know the folder in which finished shards are."""
-        parser.link_arguments("output.path", "data.output")
+        """Let the data module know the folder in which finished shards are."""
+        parser.link_arguments("output", "data.output", compute_fn=_folder_of, apply_on="instantiate")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Fit the Trainer to what starts the processes.
@@ -74,6 +74,10 @@ class GenerationCLI(ShardCLI):
             data.image_size = largest.size
             if data.resize is None:
                 data.resize = int(largest.size / largest.crop_ratio)
+
+
+def _folder_of(writer: ShardWriter) -> str:
+    return writer.path
 
 
 def generate(arguments: Sequence[str], prog: str = "lit-adv generate") -> None:

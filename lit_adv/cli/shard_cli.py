@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.callbacks.lookup import find_callback
@@ -152,6 +153,7 @@ class ShardCLI(LightningCLI):
         parser.add_lightning_class_args(self.output_type, self.output_name)
         self.add_own_arguments(parser)
         parser.add_lightning_class_args(Trainer, "trainer")
+        parser.groups["trainer"].title = "Lightning's own: devices, precision, loggers, callbacks, limits"
         settings = {f"trainer.{name}": value for name, value in self.trainer_defaults.items() if name != "callbacks"}
         parser.set_defaults(settings)
 
@@ -167,10 +169,18 @@ class ShardCLI(LightningCLI):
         self.config = parser.parse_args(prepare(args, self.configs))
 
     def before_instantiate_classes(self) -> None:
-        """Choose the precision where the user has not."""
+        """Choose the precision where the user has not.
+
+        Raises:
+            MendableError: If images would be cast, too: 8 bits of color do not fit into half precision's 0 to 1.
+        """
         trainer = self.config.trainer
         if trainer.precision is None:
             trainer.precision = fast_precision(_device_type(str(trainer.accelerator)))
+        if str(trainer.precision).endswith("-true") and trainer.precision != "32-true":
+            raise MendableError(
+                f"precision {trainer.precision} casts weights and images; choose bf16-mixed, 16-mixed or 32-true"
+            )
 
     def instantiate_classes(self) -> None:
         """Make the model, the data module and the Trainer.
@@ -184,11 +194,19 @@ class ShardCLI(LightningCLI):
             raise MendableError(f"the trainer cannot be had as configured: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the command's own progress bar, unless the user wants none."""
+        """Add the command's own progress bar, unless the user wants none, and make sure that logs can be written.
+
+        Raises:
+            OSError: If they cannot. (W&B goes without its files then.)
+        """
         settings = self._get(self.config_init, "trainer")
         if settings.get("enable_progress_bar") is not False:
             kwargs["callbacks"] = [*(settings.get("callbacks") or []), self.progress_bar()]
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        for logger in trainer.loggers:
+            if logger.save_dir and not isinstance(logger, WandbLogger):
+                publish.prepare_folder(str(logger.save_dir))
+        return trainer
 
 
 def _device_type(accelerator: str) -> str:

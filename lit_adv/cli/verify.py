@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from lit_adv.cli.arguments import at_least_one
 from lit_adv.errors import MendableError
 from lit_adv.shards.verify import repair
 from lit_adv.shards.verify import verify as verify_folder
@@ -22,7 +23,7 @@ def verify(arguments: Sequence[str], prog: str = "lit-adv verify") -> int:
     )
     parser.add_argument("folder", help="the output folder, local or remote")
     parser.add_argument("--source", help="the input shards; their keys and labels are compared, too")
-    parser.add_argument("--threads", type=int, default=4, help="shards checked at a time (default: 4)")
+    parser.add_argument("--threads", type=at_least_one, default=4, help="shards checked at a time (default: 4)")
     parser.add_argument("--repair", action="store_true", help="remove what is faulty; run the job again to make it")
     options = parser.parse_args(arguments)
     try:

@@ -58,8 +58,14 @@ def open_filesystem(url: str) -> tuple[AbstractFileSystem, str]:
 
     The file system's own retries are switched off where we know how: those of :func:`persist` are counted, logged
     and bounded in time.
+
+    Raises:
+        ValueError: If there is no such kind of storage, or the package for it is missing.
     """
-    filesystem, path = url_to_fs(url, **_options(get_protocol(url)))
+    try:
+        filesystem, path = url_to_fs(url, **_options(get_protocol(url)))
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"cannot use {redact(url)}: {error}") from None
     if hasattr(filesystem, "retries"):
         filesystem.retries = 1
     return filesystem, path
