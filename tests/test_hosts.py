@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from lit_adv.shards.verify import verify
-from tests import test_preemption
+from tests.callbacks import test_preemption
 from tests.test_generate import CONFIG, QUIET, ROOT, digests
 from tests.test_preemption import TINY, wait_for
 

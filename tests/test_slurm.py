@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lit_adv.shards.verify import verify
-from tests import test_preemption
+from tests.callbacks import test_preemption
 from tests.test_generate import CONFIG, QUIET, ROOT, digests
 from tests.test_preemption import TINY
 

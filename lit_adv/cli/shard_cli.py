@@ -153,7 +153,8 @@ class ShardCLI(LightningCLI):
         parser.add_lightning_class_args(self.output_type, self.output_name)
         self.add_own_arguments(parser)
         parser.add_lightning_class_args(Trainer, "trainer")
-        parser.groups["trainer"].title = "Lightning's own: devices, precision, loggers, callbacks, limits"
+        if parser.groups is not None:
+            parser.groups["trainer"].title = "Lightning's own: devices, precision, loggers, callbacks, limits"
         settings = {f"trainer.{name}": value for name, value in self.trainer_defaults.items() if name != "callbacks"}
         parser.set_defaults(settings)
 
