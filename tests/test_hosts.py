@@ -14,8 +14,8 @@ import pytest
 
 from lit_adv.shards.verify import verify
 from tests.callbacks import test_preemption
+from tests.callbacks.test_preemption import TINY, wait_for
 from tests.test_generate import CONFIG, QUIET, ROOT, digests
-from tests.test_preemption import TINY, wait_for
 
 SILENCE_SECONDS = 5
 

@@ -15,8 +15,8 @@ import pytest
 
 from lit_adv.shards.verify import verify
 from tests.callbacks import test_preemption
+from tests.callbacks.test_preemption import TINY
 from tests.test_generate import CONFIG, QUIET, ROOT, digests
-from tests.test_preemption import TINY
 
 undisturbed = test_preemption.undisturbed
 
