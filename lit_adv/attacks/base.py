@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lit_adv.attacks.checks import check_range, check_types
 from lit_adv.attacks.objective import LabelSource, Target, select_labels
 
 
@@ -63,12 +64,19 @@ class SurrogateAttack(nn.Module):
     """What this package's own attacks share: a surrogate, and a class to push away from or towards.
 
     Args:
-        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits.
-        settings: What the attack is made of.
+        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits. It should be in eval mode; its weights need no
+            gradient.
+        settings: What the attack is made of, a dataclass.
+        **bounds: The lowest and highest value of those settings that have a range.
+
+    Raises:
+        ValueError: If a setting has another type or is outside its range.
     """
 
-    def __init__(self, model: nn.Module, settings: GoalSettings) -> None:
+    def __init__(self, model: nn.Module, settings: GoalSettings, **bounds: tuple[float, float]) -> None:
         super().__init__()
+        check_types(settings)
+        check_range(settings, **bounds)
         self.model = model
         self._goal = settings
         self.targeted = settings.target is not None

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, require_gradients
-from lit_adv.attacks.checks import check_range, check_types
 from lit_adv.attacks.objective import LabelSource, Target
 
 #: Keeps arctanh finite at black and white pixels.
@@ -48,22 +47,12 @@ class CarliniWagnerSettings:
 
 
 class CarliniWagnerAttack(SurrogateAttack):
-    """C&W in the L2 norm. It has no L-infinity budget.
-
-    Args:
-        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits.
-        settings: What the attack is made of.
-
-    Raises:
-        ValueError: If a setting has another type or is outside its range.
-    """
+    """C&W in the L2 norm; see :class:`SurrogateAttack` for the arguments. It has no L-infinity budget."""
 
     eps = None
 
     def __init__(self, model: nn.Module, settings: CarliniWagnerSettings) -> None:
-        super().__init__(model, settings)
-        check_types(settings)
-        check_range(settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
+        super().__init__(model, settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
         self.settings = settings
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:

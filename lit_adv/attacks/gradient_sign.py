@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.checks import check_range, check_types
 from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.objective import LabelSource, Target, cross_entropy
@@ -66,21 +65,11 @@ class GradientSignSettings:
 
 
 class GradientSignAttack(SurrogateAttack):
-    """Any attack of the gradient-sign family on one surrogate.
-
-    Args:
-        model: The surrogate; maps [0, 1] images [B, 3, H, W] to logits. It should be in eval mode; its weights
-            need no gradient.
-        settings: What the attack is made of.
-
-    Raises:
-        ValueError: If a setting has another type or is outside its range.
-    """
+    """Any attack of the gradient-sign family on one surrogate; see :class:`SurrogateAttack` for the arguments."""
 
     def __init__(self, model: nn.Module, settings: GradientSignSettings) -> None:
-        super().__init__(model, settings)
-        check_types(settings)
-        check_range(settings, steps=(1, inf), scale_copies=(1, inf), momentum=(0, inf), diversity_probability=(0, 1))
+        bounds = {"steps": (1, inf), "scale_copies": (1, inf), "momentum": (0, inf), "diversity_probability": (0, 1)}
+        super().__init__(model, settings, **bounds)
         self.settings = settings
         self.eps = parse_eps(settings.eps)
         self.step_size = self.eps / settings.steps if settings.step_size is None else parse_eps(settings.step_size)
