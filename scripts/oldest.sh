@@ -10,9 +10,10 @@ cd "$(dirname "$0")/.."
 folder=${1:-$(mktemp -d)}
 shift || true
 "${PYTHON:-python3}" -m venv "$folder"
-sed -e 's/#.*//' -e 's/>=/==/' -e 's/,.*//' -e '/^ *$/d' requirements.txt > "$folder/oldest.txt"
+sed -e 's/ *#.*//' -e 's/>=/==/' -e '/^$/d' requirements.txt > "$folder/oldest.txt"
 pip() { "$folder/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
-pip install --requirement "$folder/oldest.txt" --requirement requirements-dev.txt
+# Newer pyarrow, which datasets takes, asks for numpy 2.
+pip install --requirement "$folder/oldest.txt" --requirement requirements-dev.txt 'pyarrow<26'
 pip install --no-deps torchattacks==3.5.1
 pip install --no-deps --no-build-isolation --editable .
 PATH="$folder/bin:$PATH" "$folder/bin/python" -m pytest "$@"

@@ -14,6 +14,7 @@ import wandb
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
+from wandb.sdk.wandb_run import Run
 
 from lit_adv.loggers import OfflineWandbLogger
 from lit_adv.models import Classifier, load_model
@@ -91,7 +92,7 @@ def wandb_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbCalls]:
     note(OfflineWandbLogger, "log_metrics", lambda call: calls.scalars.update(call["metrics"]))
     note(OfflineWandbLogger, "log_table", lambda call: calls.tables.update({call["key"]: call["data"]}))
     note(OfflineWandbLogger, "log_image", lambda call: calls.images.append(call["key"]))
-    note(wandb.Run, "log_artifact", lambda call: calls.artifacts.append(call["artifact_or_path"]))
+    note(Run, "log_artifact", lambda call: calls.artifacts.append(call["artifact_or_path"]))
     yield calls
     wandb.finish()
 

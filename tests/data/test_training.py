@@ -323,7 +323,7 @@ def test_the_command_line_takes_every_argument() -> None:
         "--data.shares={a: 1, b: 0, self: 2, clean: 1}", "--data.validation={v: /v}", "--data.augmentation.flip=0",
         "--data.shuffle_buffer=10",
     ]  # fmt: skip
-    data = parser.instantiate(parser.parse_args(arguments)).data
+    data = parser.instantiate_classes(parser.parse_args(arguments)).data
     assert data.shares == {"a": 0.25, "b": 0, "self": 0.5, "clean": 0.25}
 
 
