@@ -74,7 +74,7 @@ def _check_file(file: BufferedReader, sidecar: Sidecar) -> Iterator[str]:
 
 def _check_samples(file: BufferedReader, sidecar: Sidecar, job: RecordedJob, labels: dict[str, int]) -> Iterator[str]:
     """Yield the faults of a shard's samples and of the totals over them; collect the labels by key."""
-    samples = index_samples(file, sidecar.shard, may_be_empty=True)
+    samples = index_samples(file, sidecar.shard)
     side = job.image_size
     pixels = hashlib.sha256()
     records: list[AdversarialSample] = []
