@@ -108,7 +108,11 @@ def _split(sample: IndexedSample) -> Iterator[IndexedSample]:
     for extension in sample.members:
         prefix, _, last = extension.rpartition(".")
         families.setdefault(prefix, set()).add(last)
-    own = {prefix for prefix, lasts in families.items() if prefix and lasts & labels and any(map(is_image_extension, lasts))}
+    own = {
+        prefix
+        for prefix, lasts in families.items()
+        if prefix and lasts & labels and any(map(is_image_extension, lasts))
+    }
     split: dict[str, dict[str, TarInfo]] = {}
     for extension, member in sample.members.items():
         prefix = _owner(extension, own)

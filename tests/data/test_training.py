@@ -18,7 +18,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from lit_adv.data.augment import Augmentation
-from lit_adv.data.training import TrainBatch, TrainingDataModule
+from lit_adv.data.training import TrainingDataModule
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.shards import decode
 from lit_adv.shards.attacked import DamagedShardsError
 from tests.tiny_attacks import SHARD_SIZES, SIZE, Stored, make_attacked, read_stored
