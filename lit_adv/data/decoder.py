@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from lit_adv.shards.decode import MAX_PIXELS, decode_image
 from lit_adv.shards.labels import LabelReader
+from lit_adv.shards.listing import is_image_extension
 from lit_adv.shards.tar import SampleError
 
 Interpolation = Literal["bicubic", "bilinear"]
@@ -47,7 +48,7 @@ class Decoder(LabelReader):
         image_field: Extension of the sample's image where there are several; None for the only one.
 
     Raises:
-        ValueError: If the crop is larger than the resized image.
+        ValueError: If the crop is larger than the resized image, or ``image_field`` is no extension of an image.
     """
 
     image_size: int = 224
@@ -58,6 +59,9 @@ class Decoder(LabelReader):
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= self.resize:
             raise ValueError(f"image_size must lie in [1, resize], got {self.image_size} and {self.resize}")
+        field = self.image_field
+        if field is not None and (field.startswith(".") or not is_image_extension(field)):
+            raise ValueError(f"image_field must be an extension in lower case, such as png or left.jpg, got {field!r}")
 
     def __call__(self, files: Mapping[str, bytes]) -> Sample:
         """Decode a sample.

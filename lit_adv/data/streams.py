@@ -19,6 +19,7 @@ from lit_adv.data.decoder import Decoder
 from lit_adv.shards.attacked import AttackedFolder, DamagedShardsError
 from lit_adv.shards.counted_shard import CountedShard, open_adversarial
 from lit_adv.shards.decode import decode_stored
+from lit_adv.shards.listing import IMAGE_EXTENSIONS
 from lit_adv.shards.remote import redact
 from lit_adv.shards.skips import SkipCount
 from lit_adv.shards.tar import SampleError
@@ -203,7 +204,8 @@ class _OpenClean:
         self._augmenter = augmenter
 
     def read(self, number: int, source: str, epoch: int) -> TrainSample:
-        with self._file.sample(self._numbers[number]) as (key, files):
+        images = {self._decoder.image_field or "jpg", *IMAGE_EXTENSIONS}
+        with self._file.sample(self._numbers[number], {*images, "cls", "json"}) as (key, files):
             pass
         try:
             label, image = self._decoder.label(files), self._decoder.image(files)

@@ -52,8 +52,8 @@ class TrainingDataModule(LightningDataModule):
         num_workers: Processes that read and decode, for each process that trains.
         image_size: Side of the square images, in pixels.
         num_classes: Labels lie in [0, num_classes).
-        label_field: Where the clean shards' labels are: ``cls`` for the sample's ``cls`` file; any other name is a field
-            of its ``json`` file.
+        label_field: Where the clean shards' labels are: ``cls`` for the sample's ``cls`` file; any other name is a
+            field of its ``json`` file.
         image_field: Extension of the image where a sample of the clean shards has several.
         shuffle_buffer: How many places a sample may move within the shuffled shards. Nothing is buffered, but
             so many samples' shards are open at a time.

@@ -12,7 +12,7 @@ from lit_adv.data.streams import CLEAN, SELF, CleanShard, open_in_step
 from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.decode import choose_image
 from lit_adv.shards.grouping import IndexedSample
-from lit_adv.shards.listing import is_image_extension, shard_name
+from lit_adv.shards.listing import shard_name
 from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import Sidecar, Skipped, read_sidecars
 from lit_adv.shards.skips import add_counts, count_skips, describe_skips
@@ -167,7 +167,7 @@ def _count(shard: str, decoder: Decoder) -> CleanShard:
             samples = index_samples(file, shard)
             skipped: dict[int, Skipped] = {}
             for number, (key, members) in enumerate(samples):
-                texts = {name: member for name, member in members.items() if not is_image_extension(name)}
+                texts = {name: member for name, member in members.items() if name in ("cls", "json")}
                 try:
                     choose_image(members.keys(), decoder.image_field)
                     decoder.label(read_sample(file, IndexedSample(key, texts)))

@@ -40,12 +40,12 @@ class CountedShard:
         return [sample.key for sample in self._samples]
 
     @contextmanager
-    def sample(self, number: int, extensions: Set[str] | None = None) -> Iterator[tuple[str, dict[str, bytes]]]:
+    def sample(self, number: int, extensions: Set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Read some files of a sample; the body decodes them, and what is wrong with them is blamed on the sample.
 
         Args:
             number: The sample's number in the shard, from 0.
-            extensions: Of the files to read; those that the sample has not are left out. By default, all.
+            extensions: Of the files to read; those that the sample has not are left out.
 
         Yields:
             The sample's key, and the files' contents by extension.
@@ -55,8 +55,7 @@ class CountedShard:
         """
         key, members = self._samples[number]
         with self._blame(key):
-            chosen = members.keys() if extensions is None else members.keys() & extensions
-            wanted = {extension: member for extension, member in members.items() if extension in chosen}
+            wanted = {extension: member for extension, member in members.items() if extension in extensions}
             yield key, read_sample(self._file, self._samples[number]._replace(members=wanted))
 
     def close(self) -> None:

@@ -31,9 +31,9 @@ def choose_image(extensions: Collection[str], image_field: str | None = None) ->
         SampleError: If there is none, or more than one.
     """
     if image_field is not None:
-        if image_field.lower() not in extensions:
+        if image_field not in extensions:
             raise SampleError(f"no image: there is no {image_field} file")
-        return image_field.lower()
+        return image_field
     plain = [extension for extension in IMAGE_EXTENSIONS if extension in extensions]
     found = plain or sorted(filter(is_image_extension, extensions))
     if not found:

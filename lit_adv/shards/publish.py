@@ -57,8 +57,8 @@ def publish(local_file: str, url: str) -> None:
                 return
         raise FileExistsError(
             f"{redact(url)} exists with other bytes than those made now, and no sidecar proves that this job made it. "
-            "It may be of an older run, of other software versions, or data of yours: move it to another folder and run "
-            "again"
+            "It may be of an older run, of other software versions, or data of yours: move it to another folder and "
+            "run again"
         ) from None
 
 
