@@ -6,13 +6,15 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 
 from lit_adv.shards import storage
@@ -80,6 +82,24 @@ class OfflineWandbLogger(WandbLogger):
             return super().experiment
         finally:
             sys.argv = arguments
+
+
+@contextmanager
+def own_runs(trainer: Trainer) -> Iterator[None]:
+    """End the W&B runs that the loggers of a Trainer start in the body, so that the next job does not join them.
+
+    A run that lives before, as a caller's own, is left to whoever began it.
+    """
+    before = wandb.run
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        for logger in trainer.loggers:
+            run = logger._experiment if isinstance(logger, WandbLogger) else None  # experiment would start one
+            if run is not None and run is not before:
+                run.finish(exit_code=exit_code)
 
 
 def manifest_artifact(folder: str) -> wandb.Artifact:

@@ -66,12 +66,13 @@ def real_images() -> tuple[Tensor, Tensor]:
 
 @dataclass
 class WandbCalls:
-    """What was logged to W&B: scalars and tables by their keys, keys of images, artifacts."""
+    """What was logged to W&B: scalars and tables by their keys, keys of images, artifacts, the configuration."""
 
     scalars: dict[str, float] = field(default_factory=dict)
     tables: dict[str, list[list[Any]]] = field(default_factory=dict)
     images: list[str] = field(default_factory=list)
     artifacts: list[wandb.Artifact] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def wandb_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbCalls]:
 
         monkeypatch.setattr(owner, method, noting)
 
+    note(OfflineWandbLogger, "log_hyperparams", lambda call: calls.config.update(call["params"]))
     note(OfflineWandbLogger, "log_metrics", lambda call: calls.scalars.update(call["metrics"]))
     note(OfflineWandbLogger, "log_table", lambda call: calls.tables.update({call["key"]: call["data"]}))
     note(OfflineWandbLogger, "log_image", lambda call: calls.images.append(call["key"]))

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from lit_adv.attacks import LiveAttack
 from lit_adv.data.decoder import Decoder
 from lit_adv.data.evaluation import PairBatch
-from lit_adv.data.training import TrainBatch
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.models import Classifier, load_model, to_float
 from lit_adv.randomness import keyed_generator
 

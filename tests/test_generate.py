@@ -25,6 +25,7 @@ import yaml
 from PIL import Image
 
 from lit_adv.attacks import GradientSignSettings
+from lit_adv.callbacks.writer import GenerationFailedError
 from lit_adv.cli.errors import plain_errors
 from lit_adv.cli.generate import generate as main
 from lit_adv.cli.main import run
@@ -309,7 +310,7 @@ def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytes
         f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.batch_size=4",
         f"--output.path={tmp_path}/out",
     ])  # fmt: skip
-    wandb.finish()
+    assert wandb.run is None  # it ended with the job
     totals = json.loads((tmp_path / "out/manifest.json").read_text())["totals"]
     with next(tmp_path.glob("logs/**/metrics.csv")).open() as file:
         last = list(csv.DictReader(file))[-1]
@@ -455,3 +456,145 @@ def test_credentials_in_urls_are_written_nowhere(
     for said in (*map(str.encode, printed), *(path.read_bytes() for path in written)):
         assert b"s3cr3t" not in said
         assert b"s1gn4tur3" not in said
+
+
+def attack(folder: Path, files: dict[str, bytes], *extra: str, attack: str = "si_ni_ti_dim") -> Path:
+    """Attack one shard of some files with a tiny model; return the output folder."""
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in/s.tar").write_bytes(tar_bytes(files))
+    arguments = [
+        "--model.surrogate=import:tests.models_of_tests:linear", f"--model.attack={attack}", "--data.image_size=32",
+        "--data.num_classes=10", "--data.batch_size=4", f"--data.shards={folder}/in", f"--output.path={folder}/out",
+    ]  # fmt: skip
+    main([*QUIET, *arguments, *extra])
+    return folder / "out"
+
+
+@pytest.mark.parametrize("output", ["in", "in/", "link", "in/../in/."])
+def test_an_output_folder_that_is_the_input_is_refused_before_anything_is_written(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to("in")
+    monkeypatch.chdir(tmp_path)
+    content = tar_bytes(sample_files(3))
+    message = r"error: .* is the folder of the input shard .*in/s\.tar; .* output\.path"
+    with pytest.raises(SystemExit, match=message), plain_errors():
+        attack(tmp_path, sample_files(3), f"--output.path={output}")
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["s.tar"]
+    assert (tmp_path / "in/s.tar").read_bytes() == content
+
+
+def test_the_packed_shards_of_a_folder_of_images_are_no_output_folder(tmp_path: Path) -> None:
+    (tmp_path / "images/cat").mkdir(parents=True)
+    (tmp_path / "images/cat/a.jpg").write_bytes(sample_files(1)["0000.jpg"])
+    for output in ("images", "images-shards"):
+        with pytest.raises(ValueError, match="is the folder of the input shard"):
+            attack(tmp_path, {}, f"--data.shards={tmp_path}/images", f"--output.path={tmp_path}/{output}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "in"]
+
+
+def test_a_run_in_which_every_sample_was_skipped_fails_and_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sample_files(12) | {f"{number:04d}.cls": str(1000 + number).encode() for number in range(10)}
+    files |= {f"{number:04d}.jpg": b"no image" for number in (10, 11)}
+    reasons = (
+        "10 x cls 1000 is not in [0, 10) (first '0000')",
+        "2 x cannot decode its jpg: it is not a JPEG, PNG or WebP image (first '0010')",
+    )
+    for _ in range(2):  # the second run finds nothing to do
+        with pytest.raises(SystemExit) as end, plain_errors():
+            attack(tmp_path, files)
+        for part in ("not one adversarial image was made: all 12 samples were skipped", *reasons):
+            assert part in str(end.value)
+    assert [f"skipped   {reason}" for reason in reasons] == [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")
+    ]
+    with pytest.raises(ValueError, match=r"out holds no images: all 12 samples were skipped, and the sidecars"):
+        evaluate(tmp_path / "out")
+
+
+def test_a_job_without_samples_fails(tmp_path: Path) -> None:
+    with pytest.raises(GenerationFailedError, match="not one adversarial image was made: the shards hold no samples"):
+        attack(tmp_path, {})
+    assert json.loads((tmp_path / "out/s.json").read_text())["samples_expected"] == 0
+
+
+def test_skipped_samples_are_summed_at_the_end_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    attack(tmp_path, sample_files(4) | {"0001.cls": b"1234", "0002.cls": b"10"})
+    said = capsys.readouterr().out
+    assert "skipped   2 x cls 1234 is not in [0, 10) (first '0001')\n" in said
+    assert "images    2 adversarial, 2 skipped, in 1 shards\n" in said
+
+
+def evaluate(folder: Path) -> None:
+    run(["test", f"--data.attacks={{a: {folder}}}", "--model.targets=[import:tests.models_of_tests:other_linear]",
+         f"--report.path={folder}-report", *QUIET])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["si_ni_ti_dim", "fgsm"])
+def test_names_that_are_no_text_are_attacked_verified_and_evaluated(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = sample_files(1)
+    files = {
+        os.fsdecode(b"caf\xe9.jpg"): good["0000.jpg"], os.fsdecode(b"caf\xe9.cls"): b"3",
+        os.fsdecode(b"\xff\xfe.jpg"): b"no image", os.fsdecode(b"\xff\xfe.cls"): b"3", **sample_files(2),
+    }  # fmt: skip
+    output = attack(tmp_path, files, attack=name)
+    assert (
+        "skipped   1 x cannot decode its jpg: it is not a JPEG, PNG or WebP image ('%FF%FE')" in capsys.readouterr().out
+    )
+    made = read_tar(output / "s.tar")
+    assert list(made) == ["caf%E9", "0000", "0001"]
+    assert json.loads(made["caf%E9"]["json"])["key"] == "caf%E9"
+    assert verify_main([str(output), "--source", str(tmp_path / "in")]) == 0
+    evaluate(output)
+    [cell] = json.loads((tmp_path / "out-report/results.json").read_text())
+    assert cell["success_total"] == 3
+
+
+def test_names_with_dots_make_samples_that_every_reader_finds(tmp_path: Path) -> None:
+    image = sample_files(1)["0000.jpg"]
+    names = ("img.v2", "img.v3", "photo")
+    files = {f"{name}.{end}": content for name in names for end, content in (("jpg", image), ("cls", b"3"))}
+    output = attack(tmp_path, files)
+    samples = list(wds.WebDataset(str(output / "s.tar"), shardshuffle=False))
+    assert [sample["__key__"] for sample in samples] == ["img_v2", "img_v3", "photo"]
+    assert all(sample["cls"] == b"3" for sample in samples)
+    assert verify_main([str(output), "--source", str(tmp_path / "in")]) == 0
+
+
+def test_of_two_images_the_chosen_one_is_attacked(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {"a.cls": b"3"}
+    for name, color in (("left", "black"), ("right", "white")):
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), color).save(file, "PNG")
+        files[f"a.{name}.png"] = file.getvalue()
+    with pytest.raises(GenerationFailedError, match=r"more than one image: left\.png, right\.png; choose one"):
+        attack(tmp_path, files)
+    attack(tmp_path, files, "--data.image_field=right.png", f"--output.path={tmp_path}/right")
+    [sample] = read_tar(tmp_path / "right/s.tar").values()
+    [clean] = [content for extension, content in sample.items() if extension.startswith("clean.")]
+    assert pixels(clean).min() == 255
+    assert json.loads((tmp_path / "right/job.json").read_text())["data"]["image_field"] == "right.png"
+    assert "image_field" not in json.loads((tmp_path / "out/job.json").read_text())["data"]
+
+
+def test_two_jobs_in_one_process_have_two_wandb_runs_and_leave_the_callers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = {"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": {"save_dir": f"{tmp_path}/logs"}}
+    track = f"--trainer.logger={json.dumps(logger)}"
+    for number in (1, 2):
+        attack(tmp_path, sample_files(2), track, f"--output.path={tmp_path}/out{number}")
+        assert wandb.run is None
+        assert len(list(tmp_path.glob("logs/wandb/offline-run-*"))) == number
+    with pytest.raises(GenerationFailedError):
+        attack(tmp_path, {"a.cls": b"1"}, track, f"--output.path={tmp_path}/out3")
+    assert wandb.run is None
+    with wandb.init(project="mine", dir=str(tmp_path)) as mine:
+        attack(tmp_path, sample_files(2), track, f"--output.path={tmp_path}/out4")
+        assert wandb.run is mine

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lit_adv.data.evaluation import PairBatch
-from lit_adv.data.training import TrainBatch, TrainingDataModule
+from lit_adv.data.training import TrainingDataModule
+from lit_adv.data.training_batches import TrainBatch
 
 Seen = tuple[int, str, list[str], list[float], int]
 

@@ -12,7 +12,9 @@ from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.loggers import manifest_artifact
 from lit_adv.pictures import draw_examples
 from lit_adv.shards.remote import redact
+from lit_adv.shards.skips import add_counts, describe_skips
 from lit_adv.shards.storage import local_path
+from lit_adv.shards.verify.report import printable
 
 
 class GenerationTracker(RunObserver):
@@ -83,10 +85,14 @@ def print_summary(trainer: Trainer) -> None:
     if not writer.tallies:
         return
     print(f"\n{table(writer.tallies)}\n")
+    for line in describe_skips(add_counts(tally.skipped for tally in writer.tallies)):
+        print(f"skipped   {printable(line)}")
     if (summary := writer.summary) is None:
         print(f"shards are still missing in {redact(writer.path)}; run the same command again to make them")
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
+    if not summary.images:
+        return
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
     print(f"shards    {local_path(writer.path) or redact(writer.path)}")

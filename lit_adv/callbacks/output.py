@@ -19,6 +19,7 @@ from lit_adv.shards.distance import distance
 from lit_adv.shards.encode import ImageFormat, encode_image
 from lit_adv.shards.remote import redact
 from lit_adv.shards.shard_file import AdversarialSample, ShardFile
+from lit_adv.shards.skips import SkipCount, count_skips
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class ShardOutput:
         self._waiting: deque[Future[None]] = deque()
         self._open: dict[str, ShardFile] = {}
         self._failed: dict[str, str] = {}
+        self._skipped: dict[str, SkipCount] = {}
         self._images = self._fooled = self._linf_sum = 0
         self._l2_sum = 0.0
         self._shards_done = self._samples_of_done = 0
@@ -108,6 +110,7 @@ class ShardOutput:
             linf_sum=self._linf_sum,
             l2_sum=self._l2_sum,
             shards_done=self._shards_done,
+            skipped=self._skipped,
             failed=dict(self._failed),
             samples_done=self._samples_of_done + sum(shard.samples_done for shard in being_written),
             samples_known=self._samples_of_done + sum(shard.samples_expected for shard in being_written),
@@ -146,6 +149,7 @@ class ShardOutput:
             shard.add(sample, pixels, files)
         shard.note(source.skipped, batch.seconds)
         self._count(samples)
+        self._skipped = count_skips(source.skipped, self._skipped)
         if source.last:
             del self._open[source.shard]
             try:

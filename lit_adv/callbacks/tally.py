@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lit_adv.shards.skips import SkipCount
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -16,6 +18,7 @@ class Tally:
         l2_sum: Sum over them of the change's Euclidean norm, pixels in [0, 1].
         shards_assigned: Shards that are this process's to make.
         shards_done: Shards published.
+        skipped: The samples that were skipped, by what is wrong with them.
         failed: The input shards whose output could not be made, and why.
         samples_done: Samples written or skipped, of shards that have not failed.
         samples_known: Samples of the shards opened so far, those that failed aside.
@@ -35,6 +38,7 @@ class Tally:
     l2_sum: float = 0.0
     shards_assigned: int = 0
     shards_done: int = 0
+    skipped: dict[str, SkipCount] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     samples_done: int = 0
     samples_known: int = 0

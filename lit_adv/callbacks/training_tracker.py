@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.callbacks.run_folder import RunFolder
-from lit_adv.data.training import TrainBatch
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.loggers import log_inputs
 from lit_adv.pictures import draw_examples
 from lit_adv.shards.listing import file_name

@@ -22,14 +22,17 @@ from lit_adv.peers import Peers
 from lit_adv.shards import publish, scratch
 from lit_adv.shards.encode import ImageFormat
 from lit_adv.shards.job import digest, register_job
-from lit_adv.shards.manifest import Summary, finalize
+from lit_adv.shards.job_shards import describe_change, read_shards, record_shards
+from lit_adv.shards.listing import shard_name
+from lit_adv.shards.manifest import Summary, finalize, summarize
 from lit_adv.shards.remote import redact
+from lit_adv.shards.skips import explain_no_images
 
 logger = logging.getLogger(__name__)
 
 
 class GenerationFailedError(MendableError):
-    """Some shards could not be made; all others are done."""
+    """Some shards could not be made, or there is no image in any; all others are done."""
 
 
 class _Outcome(NamedTuple):
@@ -136,10 +139,14 @@ class ShardWriter(BasePredictionWriter):
         }
         publish.prepare_folder(self.path)
         scratch.remove_stale_scratch(self.path)
-        register_job(self.path, config)
+        self._record = register_job(self.path, config)
+        if trainer.is_global_zero:
+            names = [shard_name(shard) for shard in _data_module(trainer).plan]
+            for line in describe_change(record_shards(self.path, names, self._record)):
+                logger.warning("%s: %s", redact(self.path), line)
         self._output = ShardOutput(
             self.path,
-            fingerprint=digest(config),
+            fingerprint=digest(self._record),
             budget=module.budget,
             image_format=self.format,
             clean_images=self.clean_images,
@@ -184,7 +191,8 @@ class ShardWriter(BasePredictionWriter):
         """Wait until all is written, and complete the output if nothing is missing any more.
 
         Raises:
-            GenerationFailedError: In every process, if shards could not be made in any; all others are done by then.
+            GenerationFailedError: In every process, if shards could not be made in any, or if every sample was
+                skipped; all others are done by then.
         """
         if self._output is None:
             return
@@ -204,7 +212,12 @@ class ShardWriter(BasePredictionWriter):
         failed += [outcome.error for outcome in outcomes if outcome.error is not None]
         if failed:
             raise GenerationFailedError(f"{len(failed)} shards could not be made:\n  " + "\n  ".join(failed))
-        self.summary = finalize(self.path, _data_module(trainer).plan)
+        # The list as it is recorded: since the run began, it may have been changed by another run.
+        self.summary = finalize(self.path, [f"{name}.tar" for name in read_shards(self.path, self._record)])
+        if self.summary is None and (any(t.images for t in self.tallies) or not any(t.skipped for t in self.tallies)):
+            return  # other jobs are to make the rest
+        if not (self.summary or summarize(self.path)).images:
+            raise GenerationFailedError(f"not one adversarial image was made: {explain_no_images(self.path)}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write what is queued, for it may make a shard whole, and discard what is unfinished."""

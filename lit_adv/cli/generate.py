@@ -18,6 +18,7 @@ from lit_adv.callbacks.progress import GenerationProgress
 from lit_adv.callbacks.writer import ShardWriter
 from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
 from lit_adv.data.generation import GenerationDataModule
+from lit_adv.loggers import own_runs
 from lit_adv.models import input_record
 from lit_adv.tasks import GenerationTask
 
@@ -84,7 +85,8 @@ def generate(arguments: Sequence[str], prog: str = "lit-adv generate") -> None:
     """Run a generation job, and print what has come of it."""
     cli = GenerationCLI(arguments, prog)
     try:
-        cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
+        with own_runs(cli.trainer):
+            cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
     finally:
         print_summary(cli.trainer)
         leave_process_group()

@@ -14,6 +14,7 @@ from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_ru
 from lit_adv.callbacks.training_tracker import TrainingTracker
 from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
 from lit_adv.data.training import TrainingDataModule
+from lit_adv.loggers import own_runs
 from lit_adv.shards.remote import redact
 from lit_adv.tasks import FittingTask
 
@@ -68,7 +69,8 @@ def fit(arguments: Sequence[str], prog: str = "lit-adv fit") -> None:
     cli = TrainingCLI(arguments, prog)
     checkpoint = find_callback(cli.trainer, RunFolder).checkpoint(cli.config.ckpt_path)
     # Checkpoints are never unpickled freely.
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    with own_runs(cli.trainer):
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     print_run(cli.trainer)
     leave_process_group()
 
@@ -84,5 +86,6 @@ def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
     checkpoint = folder.checkpoint(cli.config.ckpt_path)
     if cli.config.ckpt_path and not checkpoint:
         raise FileNotFoundError(f"{redact(folder.path)} holds no run to validate; name its folder as --output.path")
-    cli.trainer.validate(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    with own_runs(cli.trainer):
+        cli.trainer.validate(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     leave_process_group()

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional
 
 from lit_adv.shards.decode import MAX_PIXELS, decode_image
 from lit_adv.shards.labels import LabelReader
+from lit_adv.shards.listing import is_image_extension
 from lit_adv.shards.tar import SampleError
 
 Interpolation = Literal["bicubic", "bilinear"]
@@ -44,18 +45,23 @@ class Decoder(LabelReader):
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the target class; None if there are no targets.
+        image_field: Extension of the sample's image where there are several; None for the only one.
 
     Raises:
-        ValueError: If the crop is larger than the resized image.
+        ValueError: If the crop is larger than the resized image, or ``image_field`` is no extension of an image.
     """
 
     image_size: int = 224
     resize: int = 256
     interpolation: Interpolation = "bicubic"
+    image_field: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= self.resize:
             raise ValueError(f"image_size must lie in [1, resize], got {self.image_size} and {self.resize}")
+        field = self.image_field
+        if field is not None and (field.startswith(".") or not is_image_extension(field)):
+            raise ValueError(f"image_field must be an extension in lower case, such as png or left.jpg, got {field!r}")
 
     def __call__(self, files: Mapping[str, bytes]) -> Sample:
         """Decode a sample.
@@ -64,10 +70,18 @@ class Decoder(LabelReader):
             files: Its files' contents by extension.
 
         Raises:
-            SampleError: If there is no image that can be decoded, or no label in range.
+            SampleError: If there is no image that can be decoded or more than one, or no label in range.
         """
         label, target = self.label(files), self.target(files)
-        return Sample(self._fit(decode_image(files)), label, target)
+        return Sample(self._fit(self.image(files)), label, target)
+
+    def image(self, files: Mapping[str, bytes]) -> Image.Image:
+        """Decode a sample's image alone, in its own size.
+
+        Raises:
+            SampleError: If there is no image that can be decoded, or more than one.
+        """
+        return decode_image(files, image_field=self.image_field)
 
     def _fit(self, image: Image.Image) -> Tensor:
         shorter, longer = sorted(image.size)

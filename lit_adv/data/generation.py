@@ -15,7 +15,7 @@ from lit_adv.data.decoder import Decoder, Interpolation
 from lit_adv.data.reader import read_batches
 from lit_adv.shards import storage
 from lit_adv.shards.job import ConfigMismatchError
-from lit_adv.shards.listing import is_http, list_shards, shard_name
+from lit_adv.shards.listing import is_http, list_shards, refuse_own_input, shard_name
 from lit_adv.shards.pack import is_image_folder, pack
 from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import finished, read_sidecars
@@ -46,6 +46,8 @@ class GenerationDataModule(LightningDataModule):
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the class the image is to be taken for, if any.
+        image_field: Extension of the image where a sample has several, such as ``png`` or ``left.jpg``; by default a
+            sample with several is skipped.
         output: The output folder, in which finished shards are looked for; None to read all shards. The command line
             takes it from ``output.path``.
         job: ``INDEX/COUNT`` makes this run one of COUNT independent jobs over the same input and output, with INDEX
@@ -71,6 +73,7 @@ class GenerationDataModule(LightningDataModule):
         num_classes: int = 1000,
         label_field: str = "cls",
         target_field: str | None = None,
+        image_field: str | None = None,
         output: str | None = None,
         job: str | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class GenerationDataModule(LightningDataModule):
             num_classes=num_classes,
             label_field=label_field,
             target_field=target_field,
+            image_field=image_field,
         )
         self.job_index, self.job_count = (0, 1) if job is None else _parse_job(job)
         self.plan: list[str] = []
@@ -96,14 +100,21 @@ class GenerationDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """The settings that have a part in the output's bytes, and the names of the shards."""
-        names = sorted(map(shard_name, self.plan))
-        return {**vars(self.decoder), "batch_size": self.batch_size, "shards": names}
+        """The settings that have a part in the bytes of an output shard; which shards there are has none."""
+        settings = vars(self.decoder) | {"batch_size": self.batch_size}
+        # Left out unless it is used: so folders that were made before there was such a setting can be completed.
+        return {name: value for name, value in settings.items() if name != "image_field" or value is not None}
 
     def prepare_data(self) -> None:
-        """Pack a folder of images into shards, if that is what ``shards`` names."""
+        """Pack a folder of images into shards, if that is what ``shards`` names.
+
+        Raises:
+            ValueError: If the output folder is that of the images or their shards.
+        """
         if isinstance(self.shards, str) and is_image_folder(self.shards):
             packed = _packed_folder(self.shards)
+            if self.output is not None:
+                refuse_own_input(self.output, [storage.join(folder, "x.tar") for folder in (self.shards, packed)])
             logger.info("packing the images of %s into shards in %s", self.shards, packed)
             pack(self.shards, packed)
 
@@ -112,10 +123,12 @@ class GenerationDataModule(LightningDataModule):
 
         Raises:
             FileNotFoundError: If there are none, or one is missing.
-            ValueError: If two have the same name.
+            ValueError: If two have the same name, or the output folder is that of one.
         """
         packed = isinstance(self.shards, str) and is_image_folder(self.shards)
         self.plan = list_shards(_packed_folder(str(self.shards)) if packed else self.shards)
+        if self.output is not None:
+            refuse_own_input(self.output, self.plan)
 
     def predict_dataloader(self) -> DataLoader[ImageBatch]:
         """Return the batches of the shards that this process is to make."""

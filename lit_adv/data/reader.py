@@ -7,7 +7,7 @@ depend on a batch's make-up in their last bits, so this is what makes output sha
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,10 +17,12 @@ from torch.utils.data import get_worker_info
 
 from lit_adv.data.batch import ImageBatch
 from lit_adv.data.decoder import Decoder, Sample
+from lit_adv.shards.grouping import IndexedSample
+from lit_adv.shards.listing import is_image_extension
 from lit_adv.shards.remote import StorageGoneError
 from lit_adv.shards.sidecar import Skipped
 from lit_adv.shards.storage import staged
-from lit_adv.shards.tar import IndexedSample, SampleError, ShardError, index_samples, read_sample
+from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 
 
 def read_batches(shards: Sequence[str], decoder: Decoder, batch_size: int) -> wds.DataPipeline:
@@ -84,13 +86,15 @@ def _batch(
     decoder: Decoder,
     batch_size: int,
 ) -> Iterator[ImageBatch]:
+    if not samples:
+        yield _collate([], decoder, shard=shard, shard_samples=0, last=True, skipped=[], error=None)
     seen: set[str] = set()
     usable: list[tuple[str, Sample]] = []
     skipped: list[Skipped] = []
     for number, ((key, _), files) in enumerate(zip(samples, contents, strict=True), start=1):
         try:
             if key in seen:
-                raise SampleError("the shard has a sample of this key already")
+                raise SampleError(_again(files))
             seen.add(key)
             usable.append((key, decoder(files)))
         except SampleError as error:
@@ -101,6 +105,14 @@ def _batch(
                 usable, decoder, shard=shard, shard_samples=len(samples), last=last, skipped=skipped, error=None
             )
             usable, skipped = [], []
+
+
+def _again(files: Mapping[str, bytes]) -> str:
+    """Say what is wrong with a further sample of a key."""
+    reason = "the shard has a sample of this key already"
+    if "cls" in files and any(map(is_image_extension, files)):
+        return reason
+    return f"{reason}; if its files stand apart in the tar, write it in the order of names (tar --sort=name)"
 
 
 def _collate(

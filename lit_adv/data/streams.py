@@ -7,7 +7,7 @@ What is not needed for the batch at hand is neither read nor decoded.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
@@ -18,9 +18,11 @@ from lit_adv.data.augment import Augmenter
 from lit_adv.data.decoder import Decoder
 from lit_adv.shards.attacked import AttackedFolder, DamagedShardsError
 from lit_adv.shards.counted_shard import CountedShard, open_adversarial
-from lit_adv.shards.decode import decode_image, decode_stored
+from lit_adv.shards.decode import decode_stored
 from lit_adv.shards.listing import IMAGE_EXTENSIONS
 from lit_adv.shards.remote import redact
+from lit_adv.shards.skips import SkipCount
+from lit_adv.shards.tar import SampleError
 
 #: The source of adversaries that are made on the fly.
 SELF = "self"
@@ -58,6 +60,7 @@ class OpenShard(Protocol):
 
         Raises:
             DamagedShardsError: If the sample cannot be used; the message names it and the remedy.
+            SampleError: If the sample cannot be used, and the others can go on; the message names it.
         """
 
     def close(self) -> None:
@@ -119,19 +122,35 @@ class PairStream:
         return _OpenPairs(files, formats, self._decoder, self._augmenter)
 
 
+class CleanShard(NamedTuple):
+    """What is known of a shard of clean images before training.
+
+    Attributes:
+        samples: How many samples it holds.
+        left_out: The numbers of those that cannot be used.
+        skipped: Why, summed by reason.
+    """
+
+    samples: int
+    left_out: frozenset[int]
+    skipped: Mapping[str, SkipCount]
+
+
 class CleanStream:
     """Clean images, for which there is no adversarial version but one made on the fly.
 
     Args:
-        counts: How many samples each shard holds, by its URL.
+        shards: The shards, by their URLs. Only those of their samples that can be used are counted and numbered.
         decoder: Knows where a label is, and which there are.
         augmenter: Crops the images.
     """
 
     shares: Mapping[str, float] = {SELF: 1.0}
 
-    def __init__(self, counts: Mapping[str, int], decoder: Decoder, augmenter: Augmenter) -> None:
-        self.counts = counts
+    def __init__(self, shards: Mapping[str, CleanShard], decoder: Decoder, augmenter: Augmenter) -> None:
+        usable = {url: shard.samples - len(shard.left_out) for url, shard in shards.items()}
+        self.counts = {url: count for url, count in usable.items() if count}
+        self._shards = shards
         self._decoder = decoder
         self._augmenter = augmenter
 
@@ -143,7 +162,9 @@ class CleanStream:
             DamagedShardsError: If it is damaged.
         """
         remedy = "the shard must not change while it is in use"
-        return _OpenClean(CountedShard(shard, self.counts[shard], remedy), self._decoder, self._augmenter)
+        samples, left_out, _ = self._shards[shard]
+        numbers = [number for number in range(samples) if number not in left_out]
+        return _OpenClean(CountedShard(shard, samples, remedy), numbers, self._decoder, self._augmenter)
 
 
 class _OpenPairs:
@@ -176,14 +197,20 @@ class _OpenPairs:
 class _OpenClean:
     """A shard of clean images; see :class:`OpenShard`."""
 
-    def __init__(self, file: CountedShard, decoder: Decoder, augmenter: Augmenter) -> None:
+    def __init__(self, file: CountedShard, numbers: Sequence[int], decoder: Decoder, augmenter: Augmenter) -> None:
         self._file = file
+        self._numbers = numbers
         self._decoder = decoder
         self._augmenter = augmenter
 
     def read(self, number: int, source: str, epoch: int) -> TrainSample:
-        with self._file.sample(number, {*IMAGE_EXTENSIONS, "cls"}) as (key, files):
-            label, image = self._decoder.label(files), decode_image(files)
+        images = {self._decoder.image_field or "jpg", *IMAGE_EXTENSIONS}
+        with self._file.sample(self._numbers[number], {*images, "cls", "json"}) as (key, files):
+            pass
+        try:
+            label, image = self._decoder.label(files), self._decoder.image(files)
+        except SampleError as error:  # of its image, the rest is known to be right
+            raise SampleError(f"{redact(self._file.url)}: sample {key!r}: {error}") from error
         return TrainSample(key, self._augmenter.crop(image, key, epoch), None, label)
 
     def close(self) -> None:

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from lit_adv.data.augment import Augmentation, Augmenter
-from lit_adv.data.batch import TensorBatch
-from lit_adv.data.batch_sampler import BatchIndex, BatchSampler
+from lit_adv.data.batch_sampler import BatchSampler
 from lit_adv.data.decoder import Decoder
-from lit_adv.data.epoch import EpochPlan, count_batches
 from lit_adv.data.evaluation import PairBatch, load_pairs
-from lit_adv.data.streams import CLEAN, SELF, CleanStream, OpenShard, PairStream, Stream, TrainSample
+from lit_adv.data.streams import CLEAN, SELF, CleanShard, CleanStream, PairStream, Stream
+from lit_adv.data.training_batches import TrainBatch, TrainingBatches
 from lit_adv.data.training_checks import check_fit, check_in_step, check_same_images, complete_shares, count_clean
 from lit_adv.peers import Peers
-from lit_adv.randomness import keyed_generator
 from lit_adv.shards.attacked import AttackedFolder, check_shards, open_attacked, open_paired
 from lit_adv.shards.listing import list_shards
+from lit_adv.shards.skips import add_counts, describe_skips
 
-
-@dataclass(frozen=True)
-class TrainBatch(TensorBatch):
-    """Images of one training step, with one adversarial version of each where the shards have any.
-
-    Attributes:
-        clean: uint8 [B, 3, H, W], in channels_last layout.
-        adversarial: uint8 [B, 3, H, W], cropped and flipped as ``clean`` is; None if the adversarial images of this
-            batch are to be made against the model being trained, or if there are none.
-        source: Name of the adversarial set that ``adversarial`` is from; ``self`` if it is None.
-        labels: int64 [B], true classes.
-        keys: The B samples' keys.
-        weights: float32 [B]; 1, or 0 for an image that is only there to keep this process in step with the others, or
-            every batch at the same size. All may be 0.
-    """
-
-    clean: Tensor
-    adversarial: Tensor | None
-    source: str
-    labels: Tensor
-    keys: list[str]
-    weights: Tensor
-
-    def __len__(self) -> int:
-        return len(self.keys)
+logger = logging.getLogger(__name__)
 
 
 class TrainingDataModule(LightningDataModule):
@@ -67,7 +41,7 @@ class TrainingDataModule(LightningDataModule):
         adversarial: Folders of finished adversarial shards with clean images, local or remote, by a name of your
             choice.
         clean: More shards of images (``jpg``, ``png`` or ``webp``, and ``cls``), as a pattern, a folder, or a list of
-            these. Their batches are mixed with the others.
+            these. Their batches are mixed with the others. Samples that cannot be used are left out, and said.
         shares: Share of each source: the names of the sets, and ``self`` for adversaries made on the fly against the
             images in ``adversarial``; each batch of these images draws one. They are scaled to sum to 1. A set that is
             not named has 1, ``self`` 0. ``clean`` names the images of ``clean``: an epoch has as many as make up their
@@ -78,6 +52,9 @@ class TrainingDataModule(LightningDataModule):
         num_workers: Processes that read and decode, for each process that trains.
         image_size: Side of the square images, in pixels.
         num_classes: Labels lie in [0, num_classes).
+        label_field: Where the clean shards' labels are: ``cls`` for the sample's ``cls`` file; any other name is a
+            field of its ``json`` file.
+        image_field: Extension of the image where a sample of the clean shards has several.
         shuffle_buffer: How many places a sample may move within the shuffled shards. Nothing is buffered, but
             so many samples' shards are open at a time.
         augmentation: How training images are changed.
@@ -102,6 +79,8 @@ class TrainingDataModule(LightningDataModule):
         num_workers: int = 0,
         image_size: int = 224,
         num_classes: int = 1000,
+        label_field: str = "cls",
+        image_field: str | None = None,
         shuffle_buffer: int = 2000,
         augmentation: Augmentation = Augmentation(),  # noqa: B008  # it is frozen
         seed: int = 0,
@@ -127,10 +106,12 @@ class TrainingDataModule(LightningDataModule):
         self.shuffle_buffer = shuffle_buffer
         self.seed = seed
         self.decoder = Decoder(image_size=image_size, resize=image_size, num_classes=num_classes)
+        self._clean_decoder = replace(self.decoder, label_field=label_field, image_field=image_field)
         self.augmenter = Augmenter(augmentation, image_size, seed)
         self.sets: dict[str, AttackedFolder] = {}
         self.attacks: dict[str, AttackedFolder] = {}
-        self._clean_counts: dict[str, int] = {}
+        self._clean_shards: dict[str, CleanShard] = {}
+        self._left_out: set[str] = set()
 
     def prepare_data(self) -> None:
         """Check that the adversarial shards are whole, and that the sets are made from the same images.
@@ -151,15 +132,15 @@ class TrainingDataModule(LightningDataModule):
 
         Raises:
             FileNotFoundError: If a folder is not finished, or clean shards are missing.
-            ValueError: If there is nothing to train on, shards do not fit the settings or each other, or a clean sample
-                cannot be used.
+            ValueError: If there is nothing to train on, shards do not fit the settings or each other, or clean shards
+                are damaged or hold no sample that can be used.
         """
         self.sets, self.attacks = open_paired(self._set_paths), open_paired(self._validation_paths)
         for folders in (self.sets, self.attacks):
             check_fit(folders, self.decoder.image_size, self.decoder.num_classes)
         check_in_step(self.sets)
         if stage == "fit":
-            self._clean_counts = self._count_clean()
+            self._clean_shards = self._count_clean()
             if not len(self._batches):
                 raise ValueError("there is nothing to train on; name shards as data.adversarial, data.clean or both")
 
@@ -189,21 +170,32 @@ class TrainingDataModule(LightningDataModule):
         takes: dict[str, int] = {}
         if self.sets:
             streams["adversarial"] = PairStream(self.sets, sources, self.decoder, self.augmenter)
-        if self._clean_counts:
-            streams["clean"] = CleanStream(self._clean_counts, self.decoder, self.augmenter)
+        if self._clean_shards:
+            streams["clean"] = CleanStream(self._clean_shards, self._clean_decoder, self.augmenter)
             if CLEAN in self.shares:
                 images = sum(streams["adversarial"].counts.values())
                 takes["clean"] = round(images * self.shares[CLEAN] / math.fsum(sources.values()))
-        return TrainingBatches(streams, takes, self.batch_size, self.shuffle_buffer, self.seed)
+        side = self.decoder.image_size
+        return TrainingBatches(streams, takes, self.batch_size, self.shuffle_buffer, self.seed, side)
 
-    def _count_clean(self) -> dict[str, int]:
+    def _count_clean(self) -> dict[str, CleanShard]:
         """Count in one process: the others would read the same shards."""
         if self.clean is None:
             return {}
         peers: Peers[None] = Peers(None)  # wait longer than collectives do; there may be much to read
         trainer: Any = self.trainer
-        counts = count_clean(list_shards(self.clean), self.decoder) if trainer.is_global_zero else {}
-        return peers.gather(counts)[0]
+        shards = count_clean(list_shards(self.clean), self._clean_decoder) if trainer.is_global_zero else {}
+        for line in describe_skips(add_counts(shard.skipped for shard in shards.values())):
+            logger.warning("samples of data.clean are left out: %s", line)
+        return peers.gather(shards)[0]
+
+    def on_before_batch_transfer(self, batch: TrainBatch | PairBatch, dataloader_idx: int) -> TrainBatch | PairBatch:
+        """Say which samples were left out since their images cannot be decoded, each once."""
+        for sample in batch.left_out if isinstance(batch, TrainBatch) else ():
+            if sample not in self._left_out:
+                self._left_out.add(sample)
+                logger.warning("sample %d that is left out: %s", len(self._left_out), sample)
+        return batch
 
 
 class _LateLoader(DataLoader[TrainBatch]):
@@ -214,88 +206,3 @@ class _LateLoader(DataLoader[TrainBatch]):
 
     def __iter__(self) -> Iterator[TrainBatch]:  # type: ignore[override]  # torch says its own class, without need
         yield from super().__iter__()
-
-
-class TrainingBatches(Dataset[TrainBatch]):
-    """The batches of any epoch.
-
-    Shards stay open from the first batch that needs them to the last, so batches should be loaded in about their order.
-
-    Args:
-        streams: What is mixed, by name.
-        takes: How many samples of a stream an epoch takes, if not each once, see :class:`EpochPlan`.
-        batch_size: Images a batch.
-        shuffle_buffer: How many places a sample may move, see :class:`EpochPlan`.
-        seed: The user's seed.
-    """
-
-    def __init__(
-        self, streams: Mapping[str, Stream], takes: Mapping[str, int], batch_size: int, shuffle_buffer: int, seed: int
-    ) -> None:
-        self._streams = streams
-        self._takes = takes
-        self._batch_size = batch_size
-        self._shuffle_buffer = shuffle_buffer
-        self._seed = seed
-        self._epoch = -1
-        self._open: dict[tuple[str, str], OpenShard] = {}
-
-    def __len__(self) -> int:
-        return count_batches(self._counts, self._batch_size, self._takes)
-
-    def __getitem__(self, index: BatchIndex) -> TrainBatch:
-        if index.epoch != self._epoch:
-            self._begin(index.epoch)
-        stream_name, places = self._plan[index.number]
-        stream = self._streams[stream_name]
-        self._close(stream_name, index.number)
-        source = self._draw_source(stream, index)
-        samples = [self._opened(stream_name, shard).read(number, source, index.epoch) for shard, number in places]
-        return _collate(samples, source, self._batch_size, repeated=index.repeated)
-
-    @property
-    def _counts(self) -> dict[str, Mapping[str, int]]:
-        return {name: stream.counts for name, stream in self._streams.items()}
-
-    def _begin(self, epoch: int) -> None:
-        for shard in self._open.values():
-            shard.close()
-        self._open = {}
-        self._plan = EpochPlan(self._counts, self._batch_size, self._shuffle_buffer, self._seed, epoch, self._takes)
-        self._epoch = epoch
-
-    def _draw_source(self, stream: Stream, index: BatchIndex) -> str:
-        generator = keyed_generator(self._seed, f"source in epoch {index.epoch}", str(index.number))
-        return str(generator.choice(list(stream.shares), p=list(stream.shares.values())))
-
-    def _opened(self, stream: str, shard: str) -> OpenShard:
-        if (stream, shard) not in self._open:
-            self._open[stream, shard] = self._streams[stream].open(shard)
-        return self._open[stream, shard]
-
-    def _close(self, stream: str, number: int) -> None:
-        """Close the stream's shards that no batch needs from ``number`` on."""
-        for name, shard in list(self._open):
-            if name == stream and self._plan.is_over(shard, number):
-                self._open.pop((name, shard)).close()
-
-
-def _collate(samples: list[TrainSample], source: str, batch_size: int, repeated: bool) -> TrainBatch:
-    """Make a full batch of samples, some of which come again if there are too few."""
-    full = [samples[number % len(samples)] for number in range(batch_size)]
-    weights = torch.zeros(batch_size)
-    if not repeated:
-        weights[: len(samples)] = 1
-    adversarial = [sample.adversarial for sample in full if sample.adversarial is not None]
-    return TrainBatch(
-        clean=_stack([sample.clean for sample in full]),
-        adversarial=_stack(adversarial) if adversarial else None,
-        source=source,
-        labels=torch.tensor([sample.label for sample in full]),
-        keys=[sample.key for sample in full],
-        weights=weights,
-    )
-
-
-def _stack(images: list[Tensor]) -> Tensor:
-    return torch.stack(images).contiguous(memory_format=torch.channels_last)

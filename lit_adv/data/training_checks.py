@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from lit_adv.data.decoder import Decoder
-from lit_adv.data.streams import CLEAN, SELF, open_in_step
+from lit_adv.data.streams import CLEAN, SELF, CleanShard, open_in_step
 from lit_adv.shards.attacked import AttackedFolder
-from lit_adv.shards.listing import IMAGE_EXTENSIONS, shard_name
+from lit_adv.shards.decode import choose_image
+from lit_adv.shards.grouping import IndexedSample
+from lit_adv.shards.listing import shard_name
 from lit_adv.shards.remote import redact
-from lit_adv.shards.sidecar import Sidecar, read_sidecars
+from lit_adv.shards.sidecar import Sidecar, Skipped, read_sidecars
+from lit_adv.shards.skips import add_counts, count_skips, describe_skips
 from lit_adv.shards.storage import staged
 from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 
@@ -131,38 +134,45 @@ def _out_of_step(
     )
 
 
-def count_clean(shards: Sequence[str], decoder: Decoder) -> dict[str, int]:
-    """Count the samples of clean shards, and make sure that each has an image and a label in range.
+def count_clean(shards: Sequence[str], decoder: Decoder) -> dict[str, CleanShard]:
+    """Count the samples of clean shards, and find those without a label in range, or without one image.
 
-    Images are not read, but a remote shard is copied as a whole.
+    Images are not read, so those that cannot be decoded are found later; but a remote shard is copied as a whole.
 
     Args:
         shards: Their URLs.
-        decoder: Knows where a label is, and which there are.
+        decoder: Knows where labels and images are, and which labels there are.
 
     Returns:
-        How many samples each shard holds, by its URL.
+        What each shard holds, by its URL.
 
     Raises:
         OSError: If a shard cannot be read.
-        ValueError: If a shard is damaged or a sample cannot be used; the message names it and the remedy.
+        ValueError: If a shard is damaged, or no sample of any can be used; the message names the reason and the remedy.
     """
     with ThreadPoolExecutor(_COUNTING_THREADS) as pool:
-        return dict(zip(shards, pool.map(partial(_count, decoder=decoder), shards), strict=True))
+        counted = dict(zip(shards, pool.map(partial(_count, decoder=decoder), shards), strict=True))
+    if all(shard.samples == len(shard.left_out) for shard in counted.values()):
+        reasons = describe_skips(add_counts(shard.skipped for shard in counted.values()))
+        raise ValueError(
+            "not one sample of data.clean can be used; correct the shards, data.label_field, data.image_field or "
+            "data.num_classes:\n  " + "\n  ".join(reasons or ["the shards hold no samples"])
+        )
+    return counted
 
 
-def _count(shard: str, decoder: Decoder) -> int:
+def _count(shard: str, decoder: Decoder) -> CleanShard:
     try:
         with staged(shard) as file:
             samples = index_samples(file, shard)
-            for sample in samples:
-                if not sample.members.keys() & set(IMAGE_EXTENSIONS):
-                    raise ShardError(shard, f"sample {sample.key!r} has no image ({', '.join(IMAGE_EXTENSIONS)})")
-                labels = {extension: member for extension, member in sample.members.items() if extension == "cls"}
+            skipped: dict[int, Skipped] = {}
+            for number, (key, members) in enumerate(samples):
+                texts = {name: member for name, member in members.items() if name in ("cls", "json")}
                 try:
-                    decoder.label(read_sample(file, sample._replace(members=labels)))
+                    choose_image(members.keys(), decoder.image_field)
+                    decoder.label(read_sample(file, IndexedSample(key, texts)))
                 except SampleError as error:
-                    raise ShardError(shard, f"sample {sample.key!r}: {error}") from error
-            return len(samples)
+                    skipped[number] = Skipped(key, str(error))
+            return CleanShard(len(samples), frozenset(skipped), count_skips(skipped.values()))
     except ShardError as error:
-        raise ValueError(f"{error}; correct the shard, data.clean or data.num_classes") from error
+        raise ValueError(f"{error}; correct the shard, or leave it out of data.clean") from error

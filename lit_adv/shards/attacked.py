@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lit_adv.errors import MendableError
 from lit_adv.shards import storage
 from lit_adv.shards.job import JOB_FILE
+from lit_adv.shards.job_shards import read_shards
 from lit_adv.shards.manifest import MANIFEST_FILE
 from lit_adv.shards.sidecar import finished
 
@@ -57,6 +58,7 @@ def open_attacked(path: str) -> AttackedFolder:
 
     Raises:
         FileNotFoundError: If there is no manifest, since nothing was made there or shards are missing.
+        ValueError: If no shard holds an image.
     """
     names = storage.list_names(path)
     if JOB_FILE not in names:
@@ -65,9 +67,10 @@ def open_attacked(path: str) -> AttackedFolder:
             f"lit-adv generate --output.path {path}"
         )
     if MANIFEST_FILE not in names:
-        expected = len(storage.read_json(storage.join(path, JOB_FILE))["data"]["shards"])
+        expected = read_shards(path, storage.read_json(storage.join(path, JOB_FILE)))
+        done = finished(path).intersection(expected)
         raise FileNotFoundError(
-            f"{path} is not finished: it has no {MANIFEST_FILE}, and {len(finished(path))} of {expected} shards are "
+            f"{path} is not finished: it has no {MANIFEST_FILE}, and {len(done)} of {len(expected)} shards are "
             "done; run the same generate command again to complete it"
         )
     manifest = storage.read_json(storage.join(path, MANIFEST_FILE))
@@ -76,6 +79,12 @@ def open_attacked(path: str) -> AttackedFolder:
         for record in manifest["shards"]
         if record["samples"]
     }
+    if not shards:
+        skipped = sum(record["skipped"] for record in manifest["shards"])
+        raise ValueError(
+            f"{path} holds no images: all {skipped} samples were skipped, and the sidecars (NAME.json) say why; mend "
+            "the input shards or the data settings, and generate into another folder"
+        )
     return AttackedFolder(path, manifest["config"], shards)
 
 

@@ -29,7 +29,7 @@ class CountedShard:
         self._remedy = remedy
         with ExitStack() as opened, self._blame(None):
             self._file = opened.enter_context(staged(url))
-            self._samples = index_samples(self._file, url, may_be_empty=samples == 0)  # all may have been skipped
+            self._samples = index_samples(self._file, url)
             if len(self._samples) != samples:
                 raise ShardError(url, f"it holds {len(self._samples)} samples instead of {samples}")
             self._opened = opened.pop_all()

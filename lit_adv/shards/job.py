@@ -31,7 +31,7 @@ def digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(config)).hexdigest()
 
 
-def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FILE) -> None:
+def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FILE) -> dict[str, Any]:
     """Record a folder's configuration, or check that it is the recorded one.
 
     Several processes may do so at the same moment.
@@ -41,20 +41,34 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
         config: Nested settings, of JSON's types.
         file_name: The record's name in the folder.
 
+    Returns:
+        The record, whose :func:`digest` is the fingerprint of what is made in this folder.
+
     Raises:
         ConfigMismatchError: If the folder belongs to another configuration.
     """
     url = storage.join(folder, file_name)
+    wanted: dict[str, Any] = json.loads(canonical_json(config))
     try:
         publish.create_exclusive(url, canonical_json(config))
+        return wanted
     except FileExistsError:
-        named = list(differences(storage.read_json(url), json.loads(canonical_json(config))))
+        recorded = storage.read_json(url)
+        named = list(differences(_without_shards(recorded), wanted))
         if named:
             raise ConfigMismatchError(
                 f"{redact(folder)} belongs to a job with other settings:\n  "
                 + "\n  ".join(named)
                 + "\nUse those settings, choose another folder, or delete this one."
             ) from None
+        return dict(recorded)
+
+
+def _without_shards(record: Any) -> Any:
+    """Leave out the list of shards, which older versions recorded among the settings."""
+    if isinstance(record, dict) and isinstance(data := record.get("data"), dict):
+        return record | {"data": {name: value for name, value in data.items() if name != "shards"}}
+    return record
 
 
 def differences(recorded: Any, wanted: Any, path: str = "") -> Iterator[str]:

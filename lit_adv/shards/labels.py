@@ -65,7 +65,9 @@ class LabelReader:
 
 def _text(files: Mapping[str, bytes], extension: str) -> str:
     if extension not in files:
-        raise SampleError(f"no class index: there is no {extension} file")
+        dotted = sorted(name for name in files if "." in name)
+        why = f", but {', '.join(dotted[:5])}: a sample's files are named alike up to the first dot" if dotted else ""
+        raise SampleError(f"no class index: there is no {extension} file{why}")
     try:
         return files[extension].decode()
     except UnicodeDecodeError as error:

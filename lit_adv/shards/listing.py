@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
@@ -12,10 +13,15 @@ from braceexpand import braceexpand
 from lit_adv.shards import storage
 from lit_adv.shards.remote import open_filesystem, redact
 
+logger = logging.getLogger(__name__)
+
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 
 # Names that the output folder keeps for itself: a shard of that name would have its sidecar there.
-_RESERVED = {"job", "manifest", "_info"}
+_RESERVED = {"job", "manifest", "_info", "_shards"}
+
+_NAMED = 5  # files in one message
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 
 
 def shard_name(url: str) -> str:
@@ -24,10 +30,11 @@ def shard_name(url: str) -> str:
     Example:
         >>> shard_name("s3://bucket/train/imagenet-000017.tar")
         'imagenet-000017'
-        >>> shard_name("https://host/a.tar?signature=x/y")
+        >>> shard_name("https://host/a.TAR?signature=x/y")
         'a'
     """
-    return file_name(url).removesuffix(".tar")
+    name = file_name(url)
+    return name[: -len(".tar")] if is_tar_name(name) else name
 
 
 def file_name(url: str) -> str:
@@ -40,19 +47,32 @@ def is_image_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower().removeprefix(".") in IMAGE_EXTENSIONS
 
 
+def is_image_extension(extension: str) -> bool:
+    """Tell whether the files of a sample with this lower-case extension are images, as those with ``clean.png`` are."""
+    return extension.rpartition(".")[2] in IMAGE_EXTENSIONS
+
+
+def is_tar_name(name: str) -> bool:
+    """Tell whether a file's name is that of a tar archive that is not compressed."""
+    return name.lower().endswith(".tar")
+
+
 def list_shards(shards: str | Sequence[str]) -> list[str]:
     """List the shards that a pattern, a list or a folder stands for.
 
     Args:
         shards: A tar file, a brace pattern (``train-{000000..000099}.tar``), a glob, a folder of tar files, or a
-            list of these; local, or remote with any scheme that fsspec knows.
+            list of these; local, or remote with any scheme that fsspec knows. What exists under the very name that
+            is given is no pattern, whatever characters are in it.
 
     Returns:
-        The shards' URLs, each at least one, in the order given; a glob or a folder in the order of names.
+        The shards' URLs, each at least one, in the order given; a glob or a folder in the order of names. Of what a
+        glob or a folder holds beside tar files nothing is a shard.
 
     Raises:
         FileNotFoundError: If a pattern matches nothing or a shard is missing.
-        ValueError: If two shards have the same name, or a URL is of a kind that is refused.
+        ValueError: If two shards have the same name, a folder or a glob has compressed ones, or a URL is of a kind that
+            is refused.
     """
     patterns = [shards] if isinstance(shards, str) else list(shards)
     names_of = cache(storage.list_names)
@@ -60,7 +80,7 @@ def list_shards(shards: str | Sequence[str]) -> list[str]:
     for pattern in patterns:
         if pattern.startswith("pipe:"):
             raise ValueError(f"{pattern!r} would run a shell command; name the shards by path or URL instead")
-        for url in braceexpand(pattern):
+        for url in [pattern] if _exists(pattern) else braceexpand(pattern):
             # A web server lists nothing, so a shard missing there is found out when it is read.
             found += [url] if is_http(url) else _expand(url)
     for url in found:
@@ -76,20 +96,43 @@ def list_shards(shards: str | Sequence[str]) -> list[str]:
     return found
 
 
+def _exists(pattern: str) -> bool:
+    """Tell whether what looks like a pattern is the name of a file or a folder."""
+    return not is_http(pattern) and any(character in pattern for character in "*?[{") and storage.exists(pattern)
+
+
 def _expand(url: str) -> list[str]:
     """Expand a glob or a folder; anything else is a shard."""
-    if any(character in url for character in "*?["):
+    if any(character in url for character in "*?[") and not _exists(url):
         matches = storage.expand_glob(url)
         if not matches:
             raise FileNotFoundError(f"no file matches {redact(url)!r}; correct the pattern of the shards")
-        return matches
+        tars = _choose_tars(url, matches) or matches
+        if others := [file_name(match) for match in matches if match not in set(tars)]:
+            logger.warning("%s matches files that are no shards: %s", redact(url), ", ".join(others[:_NAMED]))
+        return tars
     if not storage.is_folder(url):
         return [url]
     names = storage.list_names(url)
-    tars = sorted(name for name in names if name.endswith(".tar"))
+    tars = _choose_tars(url, [storage.join(url, name) for name in sorted(names)])
     if not tars:
         raise FileNotFoundError(f"the folder {redact(url)} holds no .tar files{_image_hint(url, names)}")
-    return [storage.join(url, name) for name in tars]
+    return tars
+
+
+def _choose_tars(pattern: str, urls: Sequence[str]) -> list[str]:
+    """Return the tar files among others, which may be their companions.
+
+    Raises:
+        ValueError: If some are compressed, for they would be left out.
+    """
+    visible = [url for url in urls if not file_name(url).startswith(".")]
+    if compressed := [url for url in visible if url.lower().endswith(_COMPRESSED)]:
+        raise ValueError(
+            f"{redact(pattern)} holds {len(compressed)} compressed shards, for example {file_name(compressed[0])}; "
+            "decompress them first, images do not get smaller (gunzip makes NAME.tar out of NAME.tar.gz)"
+        )
+    return [url for url in visible if is_tar_name(url)]
 
 
 def _image_hint(url: str, names: set[str]) -> str:
@@ -100,6 +143,27 @@ def _image_hint(url: str, names: set[str]) -> str:
         for name in storage.list_names(inner)
     )
     return f"; pack its images first: lit-adv pack {url} {url.rstrip('/')}-shards (--labels CSV)" if images else ""
+
+
+def refuse_own_input(output: str, shards: Sequence[str]) -> None:
+    """Make sure that nothing is written among the shards that are read, where names would be equal.
+
+    Args:
+        output: URL of the output folder.
+        shards: URLs of the input shards.
+
+    Raises:
+        ValueError: If the folder is, whichever way it is named, the one that a shard is in.
+    """
+    local = {url: path for url in shards if not is_http(url) and (path := storage.local_path(url))}
+    folders = {storage.folder_of(url): url for url in shards if not is_http(url)}
+    folders |= {str(path.resolve().parent): url for url, path in local.items() if path.is_symlink()}
+    for folder, shard in folders.items():
+        if storage.is_same_folder(folder, output):
+            raise ValueError(
+                f"{redact(output)} is the folder of the input shard {redact(shard)}; the output has the same file "
+                "names, so name another folder as output.path"
+            )
 
 
 def _check_names(urls: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
         if sidecar.fingerprint != digest(config):
             raise ConfigMismatchError(
                 f"{sidecar.shard} in {redact(folder)} was made with other settings than {JOB_FILE} records; "
-                "delete it and its sidecar, and run again"
+                "move it and its sidecar to another folder, and run again"
             )
     for name, content in totals_files(config, sidecars).items():
         publish.replace(storage.join(folder, name), canonical_json(content))

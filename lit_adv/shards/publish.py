@@ -56,8 +56,9 @@ def publish(local_file: str, url: str) -> None:
             if sha256(present) == sha256(made):
                 return
         raise FileExistsError(
-            f"{redact(url)} exists with other bytes than {local_file}, made from the same input and settings. If it is "
-            "left over from an older run or from other software versions, delete it and run again"
+            f"{redact(url)} exists with other bytes than those made now, and no sidecar proves that this job made it. "
+            "It may be of an older run, of other software versions, or data of yours: move it to another folder and "
+            "run again"
         ) from None
 
 

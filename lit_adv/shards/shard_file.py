@@ -155,7 +155,7 @@ class ShardFile:
         url = sidecar_url(self._folder, self._name)
         [present] = read_sidecars(self._folder, [self._name])
         if present.sha256 != sidecar.sha256:
-            raise FileExistsError(f"{url} tells of other bytes than {sidecar.shard} has; delete both and run again")
+            raise FileExistsError(f"{url} tells of other bytes than {sidecar.shard} has; move both away and run again")
 
 
 def update_digest(digest: hashlib._Hash, pixels: Pixels) -> None:

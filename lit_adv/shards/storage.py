@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import partial
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
@@ -83,10 +84,43 @@ def is_folder(url: str) -> bool:
     return bool(persist("look at", url, lambda: filesystem.isdir(path)))
 
 
+def exists(url: str) -> bool:
+    """Tell whether there is a file or a folder of that name."""
+    filesystem, path = open_filesystem(url)
+    return bool(persist("look at", url, lambda: filesystem.exists(path)))
+
+
 def expand_glob(pattern: str) -> list[str]:
-    """Return the URLs that match a pattern, in the order of names."""
+    """Return the URLs that match a pattern, in the order of names.
+
+    A folder that exists under the very name that is given is that folder, whatever characters are in it.
+    """
     filesystem, path = open_filesystem(pattern)
+    folder, _, last = path.rpartition("/")
+    place = to_url(filesystem, folder)
+    if any(character in folder for character in "*?[") and is_folder(place):
+        return [join(place, name) for name in sorted(list_names(place)) if fnmatchcase(name, last)]
     return sorted(to_url(filesystem, match) for match in persist("list", pattern, lambda: filesystem.glob(path)))
+
+
+def is_same_folder(one: str, other: str) -> bool:
+    """Tell whether two URLs are of one folder, whichever way they lead there; it need not exist.
+
+    Links, relative paths and different spellings of local paths are followed; of remote ones, a slash at the end.
+    """
+    paths = local_path(one), local_path(other)
+    if paths[0] and paths[1]:
+        return paths[0].resolve() == paths[1].resolve() or (
+            paths[0].exists() and paths[1].exists() and paths[0].samefile(paths[1])
+        )
+    (filesystem, path), (other_filesystem, other_path) = open_filesystem(one), open_filesystem(other)
+    return bool(filesystem == other_filesystem) and path.rstrip("/") == other_path.rstrip("/")
+
+
+def folder_of(url: str) -> str:
+    """Return the URL of the folder that a file is in."""
+    filesystem, path = open_filesystem(url)
+    return to_url(filesystem, path.rpartition("/")[0] or "/")
 
 
 def read_bytes(urls: Sequence[str]) -> list[bytes]:

@@ -7,13 +7,13 @@ Limits keep a shard that was made to harm from exhausting the memory.
 
 from __future__ import annotations
 
-import re
 import tarfile
 from itertools import islice
 from pathlib import PurePosixPath
 from tarfile import TarInfo
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
+from lit_adv.shards.grouping import IndexedSample, group_samples, is_content
 from lit_adv.shards.remote import redact
 
 MAX_MEMBERS = 200_000  # an indexed member takes about a kilobyte of memory
@@ -22,10 +22,7 @@ _MAX_HEADER_BYTES = 2**20  # extended headers hold long names; tarfile reads the
 
 _END = bytes(2 * tarfile.BLOCKSIZE)
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-
-# webdataset's own two rules: what is metadata, and where a name ends and its extension begins.
-_METADATA = re.compile(r"__[^/]*__($|/)")
-_KEY_AND_EXTENSION = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
+_CHUNK = 2**20
 
 
 class ShardError(Exception):
@@ -45,47 +42,30 @@ class SampleError(Exception):
     """A sample that cannot be used; the message is the reason."""
 
 
-class IndexedSample(NamedTuple):
-    """Where a sample's files lie in the shard.
-
-    Attributes:
-        key: The files' common name, up to the first dot of its last part.
-        members: The tar members by lower-case extension.
-    """
-
-    key: str
-    members: dict[str, TarInfo]
-
-
-def index_samples(file: BinaryIO, shard: str, *, may_be_empty: bool = False) -> list[IndexedSample]:
+def index_samples(file: BinaryIO, shard: str) -> list[IndexedSample]:
     """Find all samples of a shard, and make sure that it is whole.
 
-    Samples are grouped as webdataset does it: consecutive files with the same key make one sample. A file whose
-    extension the sample has already begins another sample of the same key.
+    What the files are grouped by, see :func:`lit_adv.shards.grouping.group_samples`. Hidden files and what systems
+    leave beside them (``._a.jpg``, ``.DS_Store``, ``__MACOSX/``, ``Thumbs.db``) are passed over.
 
     Args:
         file: The shard, open for seeking.
         shard: Its name for error messages.
-        may_be_empty: Whether a shard without samples is one.
 
     Returns:
-        The samples in the shard's order.
+        The samples in the shard's order; none for an archive without files.
 
     Raises:
-        ShardError: If the shard is cut off, compressed, not a tar archive, holds what a shard must not hold, or more
-            than :data:`MAX_MEMBERS` files, or one larger than :data:`MAX_MEMBER_BYTES`.
+        ShardError: If the shard is cut off, compressed, not a tar archive, or followed by something, if it holds what a
+            shard must not hold, no sample among its files, more than :data:`MAX_MEMBERS` files, or one larger than
+            :data:`MAX_MEMBER_BYTES`.
     """
-    samples: list[IndexedSample] = []
-    for member in _index_members(file, shard):
-        match = _KEY_AND_EXTENSION.fullmatch(member.name)
-        if match is None or _METADATA.match(member.name):
-            continue
-        key, extension = match[1], match[2].lower()
-        if not samples or samples[-1].key != key or extension in samples[-1].members:
-            samples.append(IndexedSample(key, {}))
-        samples[-1].members[extension] = member
-    if not samples and not may_be_empty:
-        raise ShardError(shard, "it holds no samples")
+    members = [member for member in _index_members(file, shard) if is_content(member.name)]
+    samples = group_samples(members)
+    if members and not samples:
+        raise ShardError(
+            shard, f"it holds no samples: none of its files is named KEY.EXTENSION, for example {members[0].name!r}"
+        )
     return samples
 
 
@@ -114,6 +94,7 @@ def _index_members(file: BinaryIO, shard: str) -> list[TarInfo]:
     file.seek(end)
     if file.read(len(_END)) != _END:
         raise ShardError(shard, f"it is cut off or damaged: no end of archive after {len(members)} files")
+    _check_rest(file, shard, len(members))
     for member in members:
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts:
@@ -127,6 +108,19 @@ def _index_members(file: BinaryIO, shard: str) -> list[TarInfo]:
                 shard, f"its file {member.name!r} claims {member.size} bytes; the limit is {MAX_MEMBER_BYTES}"
             )
     return [member for member in members if member.isreg()]
+
+
+def _check_rest(file: BinaryIO, shard: str, members: int) -> None:
+    """Refuse what other tools would pass over in silence: whatever but zeros follows the end of the archive."""
+    while chunk := file.read(_CHUNK):
+        if chunk.strip(b"\0"):
+            raise ShardError(
+                shard,
+                f"other data follows the end of the archive ({members} files), as when tar files are joined with cat; "
+                "keep them apart, or unpack it with tar --ignore-zeros and pack the files again",
+            )
+    if not members and file.tell() > _CHUNK:
+        raise ShardError(shard, f"it holds {file.tell()} zero bytes and no file, as if it had never been written")
 
 
 class _HeaderReader:

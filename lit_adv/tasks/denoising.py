@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.checkpoints import to_safetensors
-from lit_adv.data.training import TrainBatch
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.defenses import Denoiser
 from lit_adv.models import load_model, optimize, to_float
 from lit_adv.tasks.fitting import FittingTask

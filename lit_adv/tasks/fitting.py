@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from lit_adv.attacks import LiveAttack
 from lit_adv.data.evaluation import PairBatch
-from lit_adv.data.training import TrainBatch
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.models import keep_freed_memory
 from lit_adv.randomness import keyed_generator
 from lit_adv.tasks.robust_accuracy import RobustAccuracy

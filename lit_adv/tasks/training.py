@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from lit_adv.checkpoints import to_safetensors
-from lit_adv.data.training import TrainBatch
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.models import Classifier, classifier_metadata, hasten_depthwise, interpolate, load_model, to_float
 from lit_adv.recipes import Recipe, distillation
 from lit_adv.tasks.fitting import FittingTask

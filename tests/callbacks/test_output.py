@@ -255,4 +255,4 @@ def test_other_bytes_under_the_same_name_are_an_alarm(make: Make, tmp_path: Path
     third.put(batch(change=2))
     third.drain()
     [reason] = third.tally.failed.values()
-    assert "s.json tells of other bytes than s.tar has; delete both" in reason
+    assert "s.json tells of other bytes than s.tar has; move both away" in reason

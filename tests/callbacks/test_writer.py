@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 COMPLETE = [
-    "_info.json", "job.json", "manifest.json",
+    "_info.json", "_shards.json", "job.json", "manifest.json",
     "shard-000000.json", "shard-000000.tar", "shard-000001.json", "shard-000001.tar",
 ]  # fmt: skip
 
@@ -61,7 +61,8 @@ def test_a_run_makes_shards_sidecars_and_manifest(two_shards: str, tmp_path: Pat
     assert 0 < writer.summary.linf_mean <= 4
     job = json.loads((tmp_path / "out/job.json").read_text())
     assert job["model"] == {"attack": {"name": "noise", "size": 4}}
-    assert job["data"]["shards"] == ["shard-000000", "shard-000001"]
+    shards = json.loads((tmp_path / "out/_shards.json").read_text())
+    assert shards == ["shard-000000", "shard-000001"]
     assert (job["output"], job["device"], job["precision"]) == (
         {"format": "webp", "clean_images": True},
         "cpu",
@@ -218,7 +219,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(two_shards: str, 
 def test_a_breach_of_the_budget_ends_the_run_without_a_shard(two_shards: str, tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match=r"shard-000000\.tar: image '0000' is changed by 4 grey levels.* budget is 3"):
         tiny_job.generate(two_shards, str(tmp_path / "out"), module=tiny_job.NoiseModule(budget=3))
-    assert names(tmp_path / "out") == ["job.json"]
+    assert names(tmp_path / "out") == ["_shards.json", "job.json"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -261,7 +262,7 @@ def test_the_output_may_be_remote(two_shards: str, tmp_path: Path) -> None:
 def test_other_bytes_without_a_sidecar_hold_up_their_shard_alone(two_shards: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/shard-000000.tar").write_bytes(b"left over")
-    with pytest.raises(GenerationFailedError, match=r"shard-000000\.tar exists with other bytes .* delete it"):
+    with pytest.raises(GenerationFailedError, match=r"shard-000000\.tar exists with other bytes .* move it to another"):
         tiny_job.generate(two_shards, str(tmp_path / "out"))
     assert (tmp_path / "out/shard-000001.json").exists()
     assert (tmp_path / "out/shard-000000.tar").read_bytes() == b"left over"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from lit_adv.data.batch import ImageBatch
@@ -93,7 +94,11 @@ def test_a_key_that_comes_again_is_skipped(make_shard: MakeShard) -> None:
     files = {"a.jpg": good, "a.cls": b"1", "b.jpg": good, "b.cls": b"2", "a.png": good}
     [batch] = read([str(make_shard(files=files))])
     assert batch.keys == ["a", "b"]
-    assert batch.skipped == [("a", "the shard has a sample of this key already")]
+    [(key, reason)] = batch.skipped
+    assert key == "a"
+    assert reason.startswith(
+        "the shard has a sample of this key already; if its files stand apart in the tar, write it"
+    )
 
 
 def test_a_shard_of_unusable_samples_ends_in_an_empty_batch(make_shard: MakeShard) -> None:
@@ -136,3 +141,43 @@ def test_no_shards_give_no_batches_and_there_is_no_length() -> None:
     batches = read_batches([], DECODER, 2)
     assert list(batches) == []
     assert not hasattr(batches, "__len__")
+
+
+def test_an_empty_shard_gives_one_empty_batch(make_shard: MakeShard) -> None:
+    [batch] = read([str(make_shard(files={}))])
+    assert (len(batch), batch.last, batch.shard_samples, batch.skipped, batch.error) == (0, True, 0, [], None)
+
+
+def test_two_images_in_a_sample_are_refused_by_their_names_unless_one_is_chosen(make_shard: MakeShard) -> None:
+    black, white = (tiny_shards.encode(Image.new("RGB", (20, 20), color)) for color in ("black", "white"))
+    files = {
+        "a.cls": b"1", "a.jpg": black, "a.png": white,
+        "b.cls": b"2", "b.left.png": black, "b.right.png": white,
+        "c.clean.png": black, "c.cls": b"3", "c.png": white,
+        "d.cls": b"4", "d.view.png": black,
+    }  # fmt: skip
+    shard = str(make_shard(files=files))
+    [batch] = read([shard], batch_size=9)
+    assert batch.keys == ["c"]
+    assert batch.images.min() == 255
+    assert dict(batch.skipped) == {
+        "a": "more than one image: jpg, png; choose one, as by data.image_field jpg",
+        "b": "more than one image: left.png, right.png; choose one, as by data.image_field left.png",
+        "d": "no image of a plain extension: view.png; choose one, as by data.image_field view.png",
+    }
+    for field, keys, level in (("png", ["a", "c"], 255), ("left.png", ["b"], 0), ("right.png", ["b"], 255)):
+        decoder = Decoder(image_size=16, resize=18, num_classes=10, image_field=field)
+        [batch] = read_batches([shard], decoder, 9)
+        assert batch.keys == keys
+        assert (batch.images == level).all()
+        assert batch.skipped[-1].reason == f"no image: there is no {field} file"
+    with pytest.raises(ValueError, match=r"image_field must be an extension in lower case, such as .*'\.png'"):
+        Decoder(image_field=".png")
+
+
+def test_why_a_sample_of_dotted_names_has_no_label_is_said(make_shard: MakeShard) -> None:
+    [batch] = read([str(make_shard(files={"a.v2.jpg": tiny_shards.image_file(), "a.label.txt": b"1"}))])
+    assert [reason for _, reason in batch.skipped] == [
+        "no class index: there is no cls file, but label.txt, v2.jpg: a sample's files are named alike up to the first "
+        "dot"
+    ]

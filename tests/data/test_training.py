@@ -15,15 +15,17 @@ import jsonargparse
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
 from torch import Tensor
 
 from lit_adv.data.augment import Augmentation
-from lit_adv.data.training import TrainBatch, TrainingDataModule
+from lit_adv.data.training import TrainingDataModule
+from lit_adv.data.training_batches import TrainBatch
 from lit_adv.shards import decode
 from lit_adv.shards.attacked import DamagedShardsError
 from tests.tiny_attacks import SHARD_SIZES, SIZE, Stored, make_attacked, read_stored
 from tests.tiny_fit import Recorder, describe, fit
-from tests.tiny_shards import image_file, sample_files, tar_bytes
+from tests.tiny_shards import encode, image_file, sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[2]
 UNCHANGED = Augmentation(shift=0, flip=0)
@@ -447,18 +449,46 @@ def test_a_shard_whose_keys_differ_is_refused_when_it_is_opened(
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "reason"),
     [
-        ({"0001.cls": b"10"}, r"sample '0001': cls 10 is not in \[0, 10\)"),
-        ({"0001.cls": b"cat"}, "sample '0001': cls is not an integer"),
-        ({"0009.jpg": image_file()}, "sample '0009': no class index"),
-        ({"0009.cls": b"3"}, "sample '0009' has no image"),
+        ({"0001.cls": b"10"}, "1 x cls 10 is not in [0, 10) ('0001')"),
+        ({"0001.cls": b"cat"}, "1 x cls is not an integer: 'cat' ('0001')"),
+        ({"0009.jpg": image_file()}, "1 x no class index: there is no cls file ('0009')"),
+        ({"0009.cls": b"3"}, "1 x no image (jpg, jpeg, png, webp) ('0009')"),
+        ({"0001.jpg": image_file(), "0001.png": image_file()}, "1 x more than one image: jpg, png; choose one"),
     ],
 )
-def test_a_clean_sample_that_cannot_be_used_is_named(change: dict[str, bytes], message: str, tmp_path: Path) -> None:
-    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3) | change))
-    with pytest.raises(ValueError, match=rf"c\.tar: {message}.*; correct the shard, data\.clean or data\.num_classes"):
-        open_data(clean=str(tmp_path / "c.tar"))
+def test_a_clean_sample_that_cannot_be_used_is_left_out_and_said(
+    change: dict[str, bytes], reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {name: content for name, content in sample_files(4).items() if name.split(".")[0] not in ("0001", "0003")}
+    files["0001.jpg"] = image_file(1)
+    files["0001.cls"] = b"1"
+    (tmp_path / "c.tar").write_bytes(tar_bytes(dict(sorted((files | change).items()))))
+    data = open_data(clean=str(tmp_path / "c.tar"))
+    usable = {"0000", "0001", "0002"} - {key.split(".")[0] for key in change if key.startswith("0001")}
+    assert {key: label for _, key, label, *_ in samples(list(data.train_dataloader()))} == {k: int(k) for k in usable}
+    assert f"samples of data.clean are left out: {reason}" in caplog.text
+
+
+def test_clean_shards_without_a_usable_sample_are_refused_with_the_reasons(tmp_path: Path) -> None:
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3, first=1) | {"0001.cls": b"77"}))
+    with pytest.raises(ValueError, match=r"correct the shards, data\.label_field, .*\n  3 x cls 77 is not in \[0, 1\)"):
+        open_data(clean=str(tmp_path / "c.tar"), num_classes=1)
+
+
+def test_labels_and_images_of_clean_shards_are_where_the_user_says(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    for number in range(3):
+        black, white = (encode(Image.new("RGB", (SIZE, SIZE), color)) for color in ("black", "white"))
+        files |= {f"{number}.left.png": black, f"{number}.right.png": white}
+        files[f"{number}.json"] = json.dumps({"class": 9 - number}).encode()
+    (tmp_path / "c.tar").write_bytes(tar_bytes(files))
+    for field, level in (("left.png", 0), ("right.png", 255)):
+        data = open_data(clean=str(tmp_path / "c.tar"), label_field="class", image_field=field)
+        found = list(samples(list(data.train_dataloader())))
+        assert {key: label for _, key, label, *_ in found} == {"0": 9, "1": 8, "2": 7}
+        assert all((clean == level).all() for _, _, _, clean, _ in found)
 
 
 def test_a_clean_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
@@ -468,8 +498,30 @@ def test_a_clean_shard_that_is_cut_off_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_cannot_be_decoded_names_shard_and_key(tmp_path: Path, workers: int) -> None:
-    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(3) | {"0001.jpg": b"no image"}))
-    data = open_data(clean=str(tmp_path / "c.tar"), num_workers=workers)
-    with pytest.raises(DamagedShardsError, match=r"c\.tar: sample '0001': cannot decode its jpg"):
-        list(data.train_dataloader())
+def test_an_image_that_cannot_be_decoded_is_left_out_of_its_batch(tmp_path: Path, workers: int) -> None:
+    bad = {"0001.jpg": b"no image", "0004.jpg": image_file()[:300]}
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(6) | bad))
+    data = open_data(clean=str(tmp_path / "c.tar"), num_workers=workers, batch_size=1)
+    batches = list(data.train_dataloader())
+    assert len(batches) == 6
+    assert {key for _, key, *_ in samples(batches)} == {"0000", "0002", "0003", "0005"}
+    [first, second] = sorted(reason for batch in batches for reason in batch.left_out)
+    assert first.startswith(f"{tmp_path}/c.tar: sample '0001': cannot decode its jpg: it is not a JPEG")
+    assert second.startswith(f"{tmp_path}/c.tar: sample '0004': cannot decode its jpg")
+    assert all(len(batch) == 1 and batch.clean.shape == (1, 3, SIZE, SIZE) for batch in batches)
+
+
+def test_training_goes_on_without_the_images_that_cannot_be_decoded_and_says_each_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "c.tar").write_bytes(tar_bytes(sample_files(5) | {"0001.jpg": b"no image"}))
+    data = TrainingDataModule(clean=str(tmp_path / "c.tar"), image_size=SIZE, num_classes=10, batch_size=2)
+    module = fit(data, epochs=2)
+    seen = Counter(
+        key for _, _, keys, weights, _ in module.seen for key, weight in zip(keys, weights, strict=True) if weight
+    )
+    assert seen == dict.fromkeys(("0000", "0002", "0003", "0004"), 2)
+    assert [record.message for record in caplog.records].count(
+        f"sample 1 that is left out: {tmp_path}/c.tar: sample '0001': cannot decode its jpg: it is not a JPEG, PNG or "
+        "WebP image"
+    ) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from lit_adv.shards.listing import file_name, list_shards, shard_name
+from lit_adv.shards.listing import file_name, list_shards, refuse_own_input, shard_name
 
 
 @pytest.fixture
@@ -97,3 +97,69 @@ def test_names_that_the_output_needs_are_refused(tmp_path: Path) -> None:
 def test_a_shell_command_is_refused() -> None:
     with pytest.raises(ValueError, match="would run a shell command"):
         list_shards("pipe:cat a.tar")
+
+
+@pytest.mark.parametrize("name", ["run[1]", "what?", "all*", "{a,b}", "[ab]*{1..2}?"])
+def test_a_path_that_exists_is_taken_literally(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    for shard in (f"{name}-1.tar", "x-0.tar", "x-1.tar"):
+        (tmp_path / name / shard).touch()
+    assert list_shards(f"{tmp_path}/{name}/{name}-1.tar") == [f"{tmp_path}/{name}/{name}-1.tar"]
+    assert len(list_shards(f"{tmp_path}/{name}")) == 3
+    if "{" not in name:
+        assert names(list_shards(f"{tmp_path}/{name}/x-*.tar")) == ["x-0.tar", "x-1.tar"]
+        assert names(list_shards(f"{tmp_path}/{name}/x-{{0..1}}.tar")) == ["x-0.tar", "x-1.tar"]
+
+
+def test_a_pattern_is_one_where_nothing_has_its_name(folder: Path) -> None:
+    assert names(list_shards(f"{folder}/[a]-00000[01].tar")) == ["a-000000.tar", "a-000001.tar"]
+
+
+def test_companions_of_shards_are_no_shards(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "a-000000.json").touch()
+    assert names(list_shards(f"{folder}/a-*")) == ["a-000000.tar", "a-000001.tar"]
+    assert "a-* matches files that are no shards: a-000000.json" in caplog.text
+
+
+def test_an_extension_in_capitals_is_one(tmp_path: Path) -> None:
+    for name in ("1.TAR", "2.tar"):
+        (tmp_path / name).touch()
+    assert [shard_name(shard) for shard in list_shards(str(tmp_path))] == ["1", "2"]
+    (tmp_path / "2.TAR").touch()
+    with pytest.raises(ValueError, match="have the same name"):
+        list_shards(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["b.tar.gz", "b.tgz", "b.TAR.xz", "b.tar.zst", "b.tar.bz2"])
+@pytest.mark.parametrize("pattern", ["", "/*"])
+def test_compressed_shards_are_never_left_out(tmp_path: Path, name: str, pattern: str) -> None:
+    for file in ("a.tar", name, f"._{name}"):
+        (tmp_path / file).touch()
+    with pytest.raises(ValueError, match=rf"holds 1 compressed shards, for example {name}; decompress"):
+        list_shards(f"{tmp_path}{pattern}")
+
+
+def test_the_output_may_not_be_the_input_whichever_way_it_is_named(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "link").symlink_to(folder)
+    (other / "a-000000.tar").symlink_to(folder / "a-000000.tar")
+    monkeypatch.chdir(folder.parent)
+    shards = list_shards(f"{folder}/a-*.tar")
+    for output in (str(folder), f"{folder}/", f"file://{folder}", folder.name, f"{folder}/../{folder.name}/.",
+                   f"{other}/link", f"{other}/link/"):  # fmt: skip
+        with pytest.raises(ValueError, match=r"is the folder of the input shard .*a-00000\d\.tar; .*output\.path"):
+            refuse_own_input(output, shards)
+        with pytest.raises(ValueError, match="is the folder of the input shard"):
+            refuse_own_input(output, [f"{other}/a-000000.tar"])
+    for output in (str(folder / "out"), f"{folder}-out", str(folder.parent), "memory://x"):
+        refuse_own_input(output, [*shards, "https://host.example/a.tar"])
+
+
+@pytest.mark.parametrize("output", ["memory://same", "memory:///same", "memory://same/"])
+def test_a_remote_output_may_not_be_the_input(output: str) -> None:
+    fsspec.filesystem("memory").pipe_file("/same/x.tar", b"")
+    with pytest.raises(ValueError, match="is the folder of the input shard"):
+        refuse_own_input(output, list_shards("memory:///same"))
+    refuse_own_input("memory://other", list_shards("memory:///same"))

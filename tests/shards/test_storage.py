@@ -46,7 +46,9 @@ def test_the_same_bytes_may_be_published_twice_other_bytes_may_not(folder: str, 
     url = storage.join(folder, "a.tar")
     publish.publish(finished_file(tmp_path, b"one"), url)
     publish.publish(finished_file(tmp_path, b"one"), url)
-    with pytest.raises(FileExistsError, match=r"a\.tar exists with other bytes than .*delete it and run again"):
+    with pytest.raises(
+        FileExistsError, match=r"a\.tar exists with other bytes than .*move it to another folder and run again"
+    ):
         publish.publish(finished_file(tmp_path, b"two"), url)
     assert storage.read_bytes([url]) == [b"one"]
 

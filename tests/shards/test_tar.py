@@ -76,7 +76,6 @@ def test_a_damaged_header_in_the_middle_is_refused() -> None:
     [
         (b"", "it is empty"),
         (b"<html>not found</html>" * 100, "not a tar archive"),
-        (archive({}), "holds no samples"),
         (archive({"README": b"hello"}), "holds no samples"),
         (archive({"/etc/x.jpg": b""}), "leads out of the archive"),
         (archive({"a/../../x.jpg": b""}), "leads out of the archive"),
@@ -172,3 +171,30 @@ def test_a_repeated_file_begins_another_sample_of_the_same_key() -> None:
             tar.addfile(tarfile.TarInfo(name))
     samples = index_samples(buffer, "s.tar")
     assert [(sample.key, sorted(sample.members)) for sample in samples] == [("a", ["cls", "jpg"])] * 2
+
+
+def test_archives_joined_by_cat_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ShardError, match=r"other data follows the end of the archive \(5 files\).* --ignore-zeros"):
+        index_samples(BytesIO(WHOLE + LONG_NAMES), "s.tar")
+
+
+def test_zeros_may_follow_the_end() -> None:
+    content = WHOLE[: end_of_archive(WHOLE)]
+    for zeros in (1024, 10240, 3 * 2**20):
+        assert len(index_samples(BytesIO(content + bytes(zeros)), "s.tar")) == 3
+
+
+def test_an_archive_without_files_is_a_shard_of_no_samples() -> None:
+    for content in (archive({}), bytes(1024), archive({"__meta__/info.json": b"{}", "t/.DS_Store": b""})):
+        assert index_samples(BytesIO(content), "s.tar") == []
+
+
+def test_a_file_that_was_never_written_is_no_empty_archive() -> None:
+    with pytest.raises(ShardError, match="it holds 2097152 zero bytes and no file"):
+        index_samples(BytesIO(bytes(2 * 2**20)), "s.tar")
+
+
+def test_a_tar_of_a_folder_of_a_mac_has_its_samples_alone() -> None:
+    files = {"t/._a.jpg": b"mac", "t/a.jpg": b"1", "t/._a.cls": b"mac", "t/a.cls": b"1", "t/.DS_Store": b""}
+    [sample] = index_samples(BytesIO(archive(files)), "s.tar")
+    assert (sample.key, sorted(sample.members)) == ("t/a", ["cls", "jpg"])

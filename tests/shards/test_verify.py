@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lit_adv.callbacks.writer import GenerationFailedError
 from lit_adv.cli.verify import verify as main
 from lit_adv.errors import MendableError
 from lit_adv.shards import publish, scratch, storage
@@ -81,7 +82,8 @@ def test_a_finished_job_is_whole_and_agrees_with_its_source(job: Path, capsys: p
 
 def test_a_shard_of_skipped_samples_alone_is_whole(make_shard: Callable[..., Path]) -> None:
     shard = make_shard("in/s.tar", {"bad.jpg": b"no image", "bad.cls": b"1"})
-    tiny_job.generate(str(shard), str(shard.parents[1] / "out"))
+    with pytest.raises(GenerationFailedError, match="not one adversarial image was made: all 1 samples were skipped"):
+        tiny_job.generate(str(shard), str(shard.parents[1] / "out"))
     assert check(shard.parents[1], "--source", str(shard)) == 0
 
 
@@ -230,7 +232,9 @@ def test_missing_and_unproven_shards_are_told_apart(job: Path) -> None:
         (job / "out" / name).unlink()
     report = verify(str(job / "out"))
     assert (report.whole, report.faults) == ([], [])
-    assert [(name, files) for name, _, files in report.missing] == [("s0", ("s0.tar",)), ("s1", ())]
+    assert [(name, files) for name, _, files in report.missing] == [("s0", ()), ("s1", ())]
+    assert "it has no sidecar" in report.missing[0].reason
+    assert "it has not been made" in report.missing[1].reason
 
 
 def test_a_sidecar_without_its_shard_is_a_fault(job: Path) -> None:
@@ -303,7 +307,7 @@ def test_a_source_that_cannot_be_read_costs_no_output(job: Path, capsys: pytest.
     assert check(job, "--source", str(job / "in"), "--repair") == 1
     said = capsys.readouterr().out
     assert "s0: its source cannot be read" in said
-    assert "job.json: its shards are not those of the source, for example 's2'" in said
+    assert "_shards.json: its shards are not those of the source, for example 's2'" in said
     assert (job / "out/s0.tar").exists()
 
 
@@ -311,7 +315,7 @@ def test_a_repaired_job_is_completed_by_running_it_again_with_the_same_bytes(job
     forge(job, "s0", swap_images)
     (job / "out/s1.json").write_bytes(b"{")
     assert check(job, "--repair") == 1
-    assert sorted(path.name for path in (job / "out").iterdir()) == ["job.json"]
+    assert sorted(path.name for path in (job / "out").iterdir()) == ["_shards.json", "job.json", "s1.tar"]
     tiny_job.generate(str(job / "in"), str(job / "out"))
     assert check(job) == 0
     for name in ("s0.tar", "s1.tar"):
@@ -341,7 +345,9 @@ def test_a_remote_output_is_verified_and_repaired_the_same_way(two_shards: str) 
     assert main([url, "--source", two_shards]) == 0
     publish.replace(f"{url}/shard-000000.json", b"{}")
     assert main([url, "--repair"]) == 1
-    assert storage.list_names(url) == {"job.json", "shard-000001.tar", "shard-000001.json"}
+    assert storage.list_names(url) == {
+        "job.json", "_shards.json", "shard-000000.tar", "shard-000001.tar", "shard-000001.json",
+    }  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -358,3 +364,26 @@ def test_no_mutation_of_any_file_escapes_or_crashes(data: st.DataObject, name: s
     assert sorted(path.name for path in job.rglob("*")) == before
     if name == "s0.tar" and mutated != original:
         assert "s0" not in report.whole
+
+
+def test_repair_removes_no_tar_that_no_sidecar_proves_to_be_the_jobs(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tars = {name: (job / f"in/{name}").read_bytes() for name in ("s0.tar", "s1.tar")}
+    for name, content in tars.items():  # as if the output were the input
+        (job / "out" / name).write_bytes(content)
+    (job / "out/s0.json").unlink()
+    edit(job / "out/s1.json", fingerprint="0" * 64)
+    assert check(job, "--repair") == 1
+    assert "s0: it has no sidecar, so nothing proves that it is whole, or this job's" in capsys.readouterr().out
+    assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
+    with pytest.raises(GenerationFailedError, match=r"s0\.tar exists with other bytes .* move it to another folder"):
+        tiny_job.generate(str(job / "in"), str(job / "out"))
+    assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
+
+
+def test_a_shard_that_was_published_without_its_sidecar_is_proven_by_the_next_run(job: Path, pristine: Path) -> None:
+    (job / "out/s0.json").unlink()
+    tiny_job.generate(str(job / "in"), str(job / "out"))
+    assert check(job) == 0
+    assert (job / "out/s0.tar").read_bytes() == (pristine / "out/s0.tar").read_bytes()

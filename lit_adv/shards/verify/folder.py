@@ -8,13 +8,14 @@ from functools import partial
 
 from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.job import JOB_FILE, differences
+from lit_adv.shards.job_shards import SHARDS_FILE, read_shards
 from lit_adv.shards.listing import list_shards, shard_name
 from lit_adv.shards.manifest import MANIFEST_FILE, TIMM_FILE, totals_files
 from lit_adv.shards.remote import redact
-from lit_adv.shards.sidecar import read_sidecars
+from lit_adv.shards.sidecar import finished, read_sidecars
 from lit_adv.shards.verify.recorded_job import RecordedJob, read_job
 from lit_adv.shards.verify.report import Fault, Report
-from lit_adv.shards.verify.shard import OTHER_SETTINGS, check_shard
+from lit_adv.shards.verify.shard import OTHER_SETTINGS, check_shard, is_own
 
 CONFIG_FILE = "config.yaml"
 
@@ -44,11 +45,13 @@ def verify(folder: str, source: str | Sequence[str] | None = None, threads: int 
     except (OSError, ValueError) as error:
         return Report(faults=[Fault(JOB_FILE, f"it cannot be used: {error}", (JOB_FILE,))])
     report = Report()
-    if source is not None and set(sources) != set(job.shards):
-        odd = sorted(set(sources) ^ set(job.shards))
-        report.faults.append(Fault(JOB_FILE, f"its shards are not those of the source, for example {odd[0]!r}"))
-    proven = [name for name in job.shards if f"{name}.json" in present]
-    report.missing += _missing(job.shards, present)
+    shards = _read_shards(folder, job, report)
+    report.left_out += _own(folder, job, finished(folder).difference(shards))
+    if source is not None and set(sources) != set(shards):
+        odd = sorted(set(sources) ^ set(shards))
+        report.faults.append(Fault(SHARDS_FILE, f"its shards are not those of the source, for example {odd[0]!r}"))
+    proven = [name for name in shards if f"{name}.json" in present]
+    report.missing += _missing(shards, present)
     check = partial(check_shard, folder, job, sources if source is not None else None)
     with ThreadPoolExecutor(threads) as pool:
         for name, faults in zip(proven, pool.map(lambda name: list(check(name)), proven), strict=True):
@@ -56,8 +59,8 @@ def verify(folder: str, source: str | Sequence[str] | None = None, threads: int 
             if not faults:
                 report.whole.append(name)
     report = _blame_job(report, proven)
-    report.faults += _strays(folder, present, job.shards)
-    _check_totals(folder, job, present, report)
+    report.faults += _strays(folder, present, [*shards, *report.left_out])
+    _check_totals(folder, job, shards, present, report)
     return report
 
 
@@ -67,19 +70,38 @@ def repair(folder: str, report: Report) -> None:
         publish.remove(storage.join(folder, name))
 
 
+def _own(folder: str, job: RecordedJob, names: Iterable[str]) -> list[str]:
+    return [name for name in sorted(names) if is_own(folder, job, name)]
+
+
+def _read_shards(folder: str, job: RecordedJob, report: Report) -> list[str]:
+    """Return the names of the job's shards; if there is no list, of those that are made, and say so."""
+    try:
+        return read_shards(folder, job.config)
+    except FileNotFoundError:
+        report.missing.append(Fault(SHARDS_FILE, "it is missing, so nothing says which shards belong to the job"))
+    except (OSError, ValueError) as error:
+        report.faults.append(Fault(SHARDS_FILE, f"it cannot be used: {error}", (SHARDS_FILE,)))
+    return _own(folder, job, finished(folder))
+
+
 def _missing(shards: Iterable[str], present: set[str]) -> Iterator[Fault]:
     for name in shards:
         if f"{name}.json" in present:
             continue
         if f"{name}.tar" in present:
-            yield Fault(name, "it has no sidecar, so nothing proves that it is whole", (f"{name}.tar",))
+            yield Fault(
+                name,
+                "it has no sidecar, so nothing proves that it is whole, or this job's: run the job again, and if it "
+                "then says that other bytes are there, move this tar away",
+            )
         else:
             yield Fault(name, "it has not been made")
 
 
 def _strays(folder: str, present: set[str], shards: Sequence[str]) -> Iterator[Fault]:
     expected = {f"{name}{extension}" for name in shards for extension in (".tar", ".json")}
-    for name in sorted(present - expected - {JOB_FILE, CONFIG_FILE, MANIFEST_FILE, TIMM_FILE}):
+    for name in sorted(present - expected - {JOB_FILE, SHARDS_FILE, CONFIG_FILE, MANIFEST_FILE, TIMM_FILE}):
         if not scratch.is_scratch(name):
             yield Fault(name, "it is none of the job's files; move it away")
         elif not scratch.is_in_use(storage.join(folder, name)):
@@ -93,13 +115,13 @@ def _blame_job(report: Report, proven: Sequence[str]) -> Report:
         return report
     faults = [fault for fault in report.faults if fault.reason != OTHER_SETTINGS]
     faults.append(Fault(JOB_FILE, "no shard was made with the settings that it records", (JOB_FILE,)))
-    return Report(report.whole, report.missing, faults)
+    return Report(report.whole, report.missing, faults, report.left_out)
 
 
-def _check_totals(folder: str, job: RecordedJob, present: set[str], report: Report) -> None:
+def _check_totals(folder: str, job: RecordedJob, shards: Sequence[str], present: set[str], report: Report) -> None:
     """Compare the manifest and timm's index with what the sidecars add up to."""
     here = sorted(present & {MANIFEST_FILE, TIMM_FILE})
-    if len(report.whole) < len(job.shards):
+    if len(report.whole) < len(shards):
         report.faults += [Fault(name, "it stands although shards are missing or faulty", (name,)) for name in here]
         return
     wanted = totals_files(job.config, read_sidecars(folder, sorted(report.whole)))

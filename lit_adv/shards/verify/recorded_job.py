@@ -15,7 +15,6 @@ class RecordedJob(NamedTuple):
     Attributes:
         config: The whole record.
         fingerprint: Its digest.
-        shards: Names of the input shards.
         labels: Reads the input's labels.
         image_size: Side of the square images, in pixels.
         budget: Largest change of a pixel, in grey levels; None for any.
@@ -25,7 +24,6 @@ class RecordedJob(NamedTuple):
 
     config: dict[str, Any]
     fingerprint: str
-    shards: list[str]
     labels: LabelReader
     image_size: int
     budget: int | None
@@ -49,13 +47,12 @@ def read_job(folder: str) -> RecordedJob:
     config = storage.read_json(storage.join(folder, JOB_FILE))
     try:
         data, output, budget = dict(config["data"]), dict(config["output"]), config["budget"]
-        shards, label_field = data["shards"], data["label_field"]
-        texts = [*shards, output["format"], label_field]
+        label_field = data["label_field"]
+        texts = [output["format"], label_field]
         counts = [data[name] for name in ("batch_size", "image_size", "resize", "num_classes")]
         job = RecordedJob(
             config=config,
             fingerprint=digest(config),
-            shards=shards,
             labels=LabelReader(num_classes=data["num_classes"], label_field=label_field),
             image_size=data["image_size"],
             budget=budget,
@@ -65,8 +62,7 @@ def read_job(folder: str) -> RecordedJob:
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"it is no record of a generation job ({type(error).__name__}: {error})") from error
     if not (
-        isinstance(shards, list)
-        and all(isinstance(text, str) for text in texts)
+        all(isinstance(text, str) for text in texts)
         and all(type(count) is int and 0 < count < 2**31 for count in counts)
         and (budget is None or (type(budget) is int and budget >= 0))
         and isinstance(job.clean_images, bool)

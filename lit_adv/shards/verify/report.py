@@ -31,11 +31,13 @@ class Report:
         whole: Names of the shards that are as they should be.
         missing: What is still to be made by running the job again; normal for a job that was interrupted.
         faults: What must not be.
+        left_out: Names of the shards that this job has made, but that its latest run has not named.
     """
 
     whole: list[str] = field(default_factory=list)
     missing: list[Fault] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -51,6 +53,11 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{fault.name}: {fault.reason}" for fault in self.faults + self.missing]
+        if self.left_out:
+            lines.append(
+                f"{len(self.left_out)} shards are made but left out of the job, for example {self.left_out[0]}; move "
+                "them away if other tools read the folder"
+            )
         lines.append(f"{len(self.whole)} shards are whole, {len(self.missing)} missing, {len(self.faults)} faults")
         return "\n".join(map(printable, lines))
 

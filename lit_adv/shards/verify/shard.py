@@ -21,19 +21,21 @@ from lit_adv.shards.verify.recorded_job import RecordedJob
 from lit_adv.shards.verify.report import Fault
 from lit_adv.shards.verify.source import check_source
 
-OTHER_SETTINGS = f"it was made with other settings than {JOB_FILE} records"
+OTHER_SETTINGS = f"it was made with other settings than {JOB_FILE} records; move it and its sidecar away"
 _REASONS_SHOWN = 5  # for one shard; a damaged one may have a fault in every image
 
 
 def check_shard(folder: str, job: RecordedJob, sources: Mapping[str, str] | None, name: str) -> Iterator[Fault]:
-    """Yield the faults of one shard that has a sidecar."""
-    files = (f"{name}.tar", f"{name}.json")
+    """Yield the faults of one shard that has a sidecar.
+
+    A tar is named as one to remove only if a sidecar proves that this job made it.
+    """
     try:
-        [content] = storage.read_bytes([sidecar_url(folder, name)])
-        sidecar = Sidecar.from_json(content)
+        sidecar = _read_sidecar(folder, name)
     except (OSError, ValueError) as error:
-        yield Fault(name, f"its sidecar cannot be used: {error}", files)
+        yield Fault(name, f"its sidecar cannot be used: {error}", (f"{name}.json",))
         return
+    files = _removable(sidecar, name, job)
     labels: dict[str, int] = {}
     reasons = list(_check_sidecar(sidecar, name, job))
     try:
@@ -50,6 +52,26 @@ def check_shard(folder: str, job: RecordedJob, sources: Mapping[str, str] | None
         yield Fault(name, f"and {more} more faults", files)
     if sources is not None and not reasons:
         yield from check_source(name, sidecar, labels, job, sources)
+
+
+def is_own(folder: str, job: RecordedJob, name: str) -> bool:
+    """Tell whether a sidecar proves that this job made a shard, whatever has become of it."""
+    try:
+        return f"{name}.tar" in _removable(_read_sidecar(folder, name), name, job)
+    except (OSError, ValueError):
+        return False
+
+
+def _read_sidecar(folder: str, name: str) -> Sidecar:
+    [content] = storage.read_bytes([sidecar_url(folder, name)])
+    return Sidecar.from_json(content)
+
+
+def _removable(sidecar: Sidecar, name: str, job: RecordedJob) -> tuple[str, ...]:
+    """Return the files of a shard that are this job's to remove."""
+    if sidecar.fingerprint != job.fingerprint:
+        return ()
+    return (f"{name}.tar", f"{name}.json") if sidecar.shard == f"{name}.tar" else (f"{name}.json",)
 
 
 def _check_sidecar(sidecar: Sidecar, name: str, job: RecordedJob) -> Iterator[str]:
@@ -74,7 +96,7 @@ def _check_file(file: BufferedReader, sidecar: Sidecar) -> Iterator[str]:
 
 def _check_samples(file: BufferedReader, sidecar: Sidecar, job: RecordedJob, labels: dict[str, int]) -> Iterator[str]:
     """Yield the faults of a shard's samples and of the totals over them; collect the labels by key."""
-    samples = index_samples(file, sidecar.shard, may_be_empty=True)
+    samples = index_samples(file, sidecar.shard)
     side = job.image_size
     pixels = hashlib.sha256()
     records: list[AdversarialSample] = []

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from io import BufferedReader
 
 from lit_adv.shards import storage
+from lit_adv.shards.grouping import IndexedSample
 from lit_adv.shards.labels import LabelReader
 from lit_adv.shards.sidecar import Sidecar
-from lit_adv.shards.tar import IndexedSample, SampleError, ShardError, index_samples, read_sample
+from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 from lit_adv.shards.verify.recorded_job import RecordedJob
 from lit_adv.shards.verify.report import Fault
 
