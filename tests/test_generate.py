@@ -51,6 +51,7 @@ def run_tiny(folder: Path, *extra: str, shards: int = 2) -> Path:
         "--model.surrogate=import:tests.models_of_tests:linear",
         f"--data.shards={folder}/tiny-{{000000..{shards - 1:06d}}}.tar",
         "--data.image_size=32",
+        "--data.num_classes=10",
         "--data.batch_size=4",
         "--data.num_workers=0",
         f"--output.path={folder}/adversarial",
@@ -234,7 +235,7 @@ def run_two_processes(shards: str, output: Path, workers: int) -> subprocess.Com
     """Run generate.py as :func:`run_tiny` does, but in two processes."""
     return run_script(
         "--model.surrogate=import:tests.models_of_tests:linear", f"--data.shards={shards}",
-        "--data.image_size=32", "--data.batch_size=4", f"--data.num_workers={workers}",
+        "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", f"--data.num_workers={workers}",
         f"--output.path={output}", "--trainer.devices=2", "--trainer.strategy=ddp",
     )  # fmt: skip
 
@@ -261,6 +262,7 @@ def test_two_jobs_started_by_mistake_into_one_folder_make_the_bytes_of_one(tmp_p
     command = [
         sys.executable, str(ROOT / "generate.py"), CONFIG, *QUIET, "--model.attack=fgsm",
         "--model.surrogate=import:tests.models_of_tests:paced", f"--data.shards={tmp_path}/tiny-{{000000..000003}}.tar",
+        "--data.num_classes=10",
         "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0", f"--output.path={tmp_path}/shared",
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": "0.5"}
@@ -285,7 +287,7 @@ def test_a_damaged_shard_of_any_process_fails_the_whole_run_by_name(tmp_path: Pa
     done = run_script(
         "--model.surrogate=import:tests.models_of_tests:linear",
         f"--data.shards={tmp_path}/tiny-{{0..2}}.tar",
-        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0",
+        "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", "--data.num_workers=0",
         f"--output.path={tmp_path}/out", "--trainer.devices=2", "--trainer.strategy=ddp",
     )  # fmt: skip
     assert done.returncode != 0
@@ -306,7 +308,7 @@ def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytes
     main([
         CONFIG, "--trainer.accelerator=cpu", f"--trainer.logger={json.dumps(loggers)}",
         "--model.surrogate=import:tests.models_of_tests:linear", "--model.attack_options.eps=8/255",
-        f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.batch_size=4",
+        f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4",
         f"--output.path={tmp_path}/out",
     ])  # fmt: skip
     wandb.finish()
@@ -348,6 +350,7 @@ def bad_run(folder: Path, **changes: Any) -> str:
         "model.surrogate": "import:tests.models_of_tests:linear",
         "data.shards": str(folder / "good.tar"),
         "data.image_size": 32,
+        "data.num_classes": 10,
         "data.num_workers": 0,
         "output.path": str(folder / "out"),
     } | {name.replace("__", "."): value for name, value in changes.items()}
@@ -397,7 +400,8 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
         image.save(content, "JPEG" if key == "cmyk" else "PNG")
         files |= {f"{key}.{'jpg' if key == 'cmyk' else 'png'}": content.getvalue(), f"{key}.cls": b"2"}
     (tmp_path / "mixed.tar").write_bytes(tar_bytes(files))
-    main([CONFIG, *QUIET, "--model.surrogate=import:tests.models_of_tests:linear", "--data.image_size=32",
+    main([CONFIG, *QUIET, "--model.surrogate=import:tests.models_of_tests:linear",
+          "--data.num_classes=10", "--data.image_size=32",
           f"--data.shards={tmp_path}/mixed.tar", "--data.num_workers=0", f"--output.path={tmp_path}/out"])  # fmt: skip
     sidecar = json.loads((tmp_path / "out/mixed.json").read_text())
     assert sidecar["samples_expected"] == 9
@@ -406,7 +410,7 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert set(reasons) == {"corrupt", "unlabeled", "beyond"}
     assert "cannot decode its jpg" in reasons["corrupt"]
     assert "there is no cls file" in reasons["unlabeled"]
-    assert "cls 1000 is not in [0, 1000)" in reasons["beyond"]
+    assert "cls 1000 is not in [0, 10)" in reasons["beyond"]
     made = read_tar(tmp_path / "out/mixed.tar")
     assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
 
@@ -431,7 +435,7 @@ def test_credentials_in_urls_are_written_nowhere(
         command = [
             sys.executable, str(ROOT / "generate.py"), CONFIG, "--trainer.accelerator=cpu", f"--data.shards={url}",
             f"--trainer.logger={json.dumps(logger)}", "--model.surrogate=import:tests.models_of_tests:linear",
-            "--data.image_size=32", "--data.num_workers=0", f"--output.path={tmp_path}/out",
+            "--data.image_size=32", "--data.num_classes=10", "--data.num_workers=0", f"--output.path={tmp_path}/out",
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)

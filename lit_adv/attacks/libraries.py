@@ -84,8 +84,9 @@ def _callable(kind: Any, model: nn.Module, **options: Any) -> Built:
     eps = getattr(attack, "eps", getattr(attack, "max_epsilon", options.get("eps")))
     norm = re.search(r"L[012](?![0-9])", kind.__name__)
     named = getattr(attack, "norm", None if norm is None else norm[0])
-    # The field's usual budget, where nothing else is said.
-    return Built(attack, "Linf" if named is None else str(named), eps)
+    if named is None and eps is not None:  # the field's usual budget, where nothing else is said
+        named = "Linf"
+    return Built(attack, None if named is None else str(named), eps)
 
 
 def _foolbox(kind: Any, model: nn.Module, device: torch.device, *, eps: Any = None, **options: Any) -> Built:

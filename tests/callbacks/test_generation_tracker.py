@@ -40,7 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ]
     command = [
         sys.executable, str(ROOT / "generate.py"), "--model.surrogate=import:tests.models_of_tests:paced",
-        "--model.attack=fgsm", f"--data.shards={folder}/tiny-{{0..3}}.tar", "--data.image_size=32",
+        "--model.attack=fgsm", f"--data.shards={folder}/tiny-{{0..3}}.tar",
+        "--data.num_classes=10", "--data.image_size=32",
         "--data.batch_size=4", f"--output.path={folder}/out", "--output.report_seconds=0",
         f"--trainer.logger={json.dumps(loggers)}", "--trainer.accelerator=cpu", "--trainer.devices=2",
         "--trainer.strategy=ddp",
