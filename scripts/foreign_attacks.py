@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
 from lit_adv.attacks import create_attack, grey_levels, quantize, without_garbage
@@ -47,6 +47,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
 #: The budget of foolbox's attacks that need one, by norm.
 BUDGETS = {"Linf": "8/255", "L2": 3.0}
 SMALL = {"torchattacks.JSMA": 32}
+#: What takes a gradient of every class is shown a model of the 8 images' classes and 2 more.
+FEW_CLASSES = {"torchattacks.DeepFool", "torchattacks.JSMA", "torchattacks.SparseFool"}
+
+
+class FewClasses(nn.Module):
+    """Some of a model's classes."""
+
+    def __init__(self, model: nn.Module, classes: list[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.classes = classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits [B, len(classes)] of images [B, 3, H, W]."""
+        logits: Tensor = self.model(images)[:, self.classes]
+        return logits
 
 
 def list_torchattacks() -> list[str]:
@@ -94,7 +110,13 @@ def run_one(path: str, size: int, precision: str) -> dict[str, Any]:
     with torch.no_grad():
         right = (model(to_float(images)).argmax(1) == labels).nonzero().flatten()[:8]
     images, labels = images[right], labels[right]
+    shown = dict(options)
+    if path in FEW_CLASSES:
+        classes = [*labels.tolist(), 0, 1]
+        model, labels = FewClasses(model, classes), torch.arange(8)
+        shown["classes"] = 10
     if path in SMALL:
+        shown["pixels"] = SMALL[path]
         images = functional.resize(images, [SMALL[path]] * 2)
     name = path.rsplit(".", 1)[1]
     try:
@@ -102,7 +124,7 @@ def run_one(path: str, size: int, precision: str) -> dict[str, Any]:
     except ValueError as error:
         if "give eps" not in str(error):
             return {"runs": f"refused: {shorten(error)}"}
-        options["eps"] = BUDGETS["Linf" if name.lower().startswith("linf") else "L2"]
+        options["eps"] = shown["eps"] = BUDGETS["Linf" if name.lower().startswith("linf") else "L2"]
         attack = create_attack(path, model, **options)
     clean = to_float(images)
     start = time.perf_counter()
@@ -110,14 +132,14 @@ def run_one(path: str, size: int, precision: str) -> dict[str, Any]:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             made = attack(clean, labels, [str(i) for i in range(8)])
     except Exception as error:
-        return {"norm": attack.norm, "options": options, "runs": f"refused: {shorten(error)}"}
+        return {"norm": attack.norm, "options": shown, "runs": f"refused: {shorten(error)}"}
     seconds = time.perf_counter() - start
     kept, garbage = without_garbage(made, clean)
     stored = quantize(kept, images, None if attack.eps is None else grey_levels(attack.eps))
     with torch.no_grad():
         fooled = model(to_float(stored)).argmax(1) != labels
     return {
-        "norm": attack.norm, "options": options, "runs": "yes", "seconds": round(seconds, 1),
+        "norm": attack.norm, "options": shown, "runs": "yes", "seconds": round(seconds, 1),
         "fooled of 8": int(fooled.sum()), "not finite": int(garbage.sum()),
         "unchanged": int((stored == images).flatten(1).all(1).sum()),
     }  # fmt: skip

@@ -19,7 +19,7 @@ def count_classes(model: nn.Module, image_size: int) -> int:
     image = torch.zeros(1, 3, image_size, image_size, dtype=parameter.dtype, device=parameter.device)
     try:
         logits = model.forward(image)  # compiled models are compiled for each size of a batch, this is none of theirs
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # timm asserts
         raise ValueError(
             f"it cannot take images of {image_size} x {image_size} pixels ({error}); let it resize them to its own "
             "size: append ?size=N to the model"
