@@ -29,6 +29,7 @@ from lit_adv.cli.errors import plain_errors
 from lit_adv.cli.generate import generate as main
 from lit_adv.cli.main import run
 from lit_adv.cli.verify import verify as verify_main
+from lit_adv.data.decoder import Decoder
 from lit_adv.models import load_model
 from lit_adv.precision import fast_precision
 from lit_adv.shards.verify import verify
@@ -413,6 +414,49 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert "cls 1000 is not in [0, 10)" in reasons["beyond"]
     made = read_tar(tmp_path / "out/mixed.tar")
     assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
+
+
+def relabeled(folder: Path, shift: int, count: int = 30) -> Path:
+    """Pack images under the labels that the tiny model gives them, all moved by ``shift`` classes."""
+    files = sample_files(count)
+    decode = Decoder(image_size=32, resize=36, num_classes=10)
+    images = [decode({"jpg": files[f"{i:04d}.jpg"], "cls": b"0"}).image for i in range(count)]
+    with torch.no_grad():
+        classes = load_model("import:tests.models_of_tests:linear")(torch.stack(images) / 255).argmax(1)
+    files |= {f"{i:04d}.cls": str((int(c) + shift) % 10).encode() for i, c in enumerate(classes)}
+    (folder / "relabeled.tar").write_bytes(tar_bytes(files))
+    return folder / "relabeled.tar"
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_labels_that_are_off_by_one_show_in_the_clean_accuracy_and_are_warned_of(
+    shift: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shard = relabeled(tmp_path, shift)
+    run_tiny(tmp_path, f"--data.shards={shard}", "--model.attack=fgsm", "--model.attack_options.eps=64/255")
+    said = capsys.readouterr().out
+    assert f"clean     {1 - shift:.1%} of them the surrogate classifies right when clean" in said
+    assert ("of those that it classifies right when clean" in said) == (shift == 0)
+    warned = f"the surrogate is right about 0 of 30 clean images, which is near chance ({1 / 10:.1%})"
+    assert (warned in said, warned in caplog.text) == (shift == 1, shift == 1)
+    assert "unchanged" not in said
+
+
+def test_what_an_attack_failed_on_is_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_tiny(tmp_path, "--model.attack=tests.attacks.attacks_of_tests.Broken", "--data.batch_size=7", shards=1)
+    said = capsys.readouterr().out
+    assert "unchanged 2 images came out of the attack as they went in" in said
+    assert "failed    1 of these had pixels that are no finite numbers; stored are the clean ones" in said
+    totals = json.loads((tmp_path / "adversarial/manifest.json").read_text())["totals"]
+    assert (totals["unchanged"], totals["not_finite"]) == (2, 1)
+    assert verify(f"{tmp_path}/adversarial", f"{tmp_path}/tiny-*.tar").complete
+
+
+def test_a_surrogate_of_other_classes_is_refused_before_the_folder_is_claimed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"linear' tells 10 classes apart, but labels lie in \[0, 1000\)"):
+        run_tiny(tmp_path, "--data.num_classes=1000")
+    assert not (tmp_path / "adversarial/job.json").exists()
+    assert run_tiny(tmp_path).joinpath("manifest.json").exists()
 
 
 def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,12 +104,13 @@ def print_summary(trainer: Trainer) -> None:
         print(f"shards are still missing in {redact(writer.path)}; run the same command again to make them")
         return
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
-    print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
     if summary.clean_correct is not None:  # else shards of an earlier release are among them
-        print(f"          {summary.success_on_correct:.1%} of those that it classifies right when clean")
         print(f"clean     {summary.clean_accuracy:.1%} of them the surrogate classifies right when clean")
         if (warning := doubt(summary.clean_correct, summary.images, _num_classes(trainer))) is not None:
             print(f"warning   {warning}")
+    print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
+    if summary.clean_correct:
+        print(f"          {summary.success_on_correct:.1%} of those that it classifies right when clean")
     if summary.unchanged:
         print(f"unchanged {summary.unchanged} images came out of the attack as they went in")
     if summary.not_finite:
