@@ -27,7 +27,8 @@ from tests.tiny_shards import sample_files, tar_bytes
 SHARDS_A_KILL = 3
 SETTINGS = (
     f"--config={ROOT}/configs/generate/si_ni_ti_dim.yaml", "--trainer.logger=false", "--trainer.accelerator=cpu",
-    "--model.surrogate=import:tests.models_of_tests:paced", "--data.image_size=32", "--data.batch_size=2",
+    "--model.surrogate=import:tests.models_of_tests:paced",
+    "--data.num_classes=10", "--data.image_size=32", "--data.batch_size=2",
 )  # fmt: skip
 PACE = {"TEST_SECONDS_A_PASS": "0.01"}
 

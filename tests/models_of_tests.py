@@ -19,6 +19,25 @@ def other_linear() -> Classifier:
     return _build(seed=1)
 
 
+def background() -> Classifier:
+    """:func:`linear` with an eleventh class in front that no label means."""
+    return _with_background(class_offset=0)
+
+
+def without_background() -> Classifier:
+    """:func:`background` with what maps its outputs to the labels: it tells the classes of :func:`linear` apart."""
+    return _with_background(class_offset=1)
+
+
+def blind() -> Classifier:
+    """Ten classes, of which every image is the last; its gradient is zero everywhere."""
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.ones_(network[2].bias[9:])
+    return Classifier(network, input_size=32)
+
+
 def paced() -> Classifier:
     """:func:`linear` that takes its time, and fails where the environment asks for it."""
     classifier = linear()
@@ -34,6 +53,16 @@ def trainable() -> Classifier:
         torch.manual_seed(0)
         classifier.network = nn.Sequential(convolution, nn.BatchNorm2d(8), nn.Dropout(0.2), *others)
     return classifier
+
+
+def _with_background(class_offset: int) -> Classifier:
+    *layers, head = linear().network.children()
+    wider = nn.Linear(128, 11)
+    with torch.no_grad():
+        wider.weight.copy_(torch.cat([head.weight[:1] * 0, head.weight]))
+        wider.bias.copy_(torch.cat([head.bias[:1] * 0 - 100, head.bias]))
+    network = nn.Sequential(*layers, wider)
+    return Classifier(network, mean=[0.5] * 3, std=[0.25] * 3, input_size=32, class_offset=class_offset)
 
 
 def _pace(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

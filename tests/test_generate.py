@@ -30,6 +30,7 @@ from lit_adv.cli.errors import plain_errors
 from lit_adv.cli.generate import generate as main
 from lit_adv.cli.main import run
 from lit_adv.cli.verify import verify as verify_main
+from lit_adv.data.decoder import Decoder
 from lit_adv.models import load_model
 from lit_adv.precision import fast_precision
 from lit_adv.shards.verify import verify
@@ -52,6 +53,7 @@ def run_tiny(folder: Path, *extra: str, shards: int = 2) -> Path:
         "--model.surrogate=import:tests.models_of_tests:linear",
         f"--data.shards={folder}/tiny-{{000000..{shards - 1:06d}}}.tar",
         "--data.image_size=32",
+        "--data.num_classes=10",
         "--data.batch_size=4",
         "--data.num_workers=0",
         f"--output.path={folder}/adversarial",
@@ -235,7 +237,7 @@ def run_two_processes(shards: str, output: Path, workers: int) -> subprocess.Com
     """Run generate.py as :func:`run_tiny` does, but in two processes."""
     return run_script(
         "--model.surrogate=import:tests.models_of_tests:linear", f"--data.shards={shards}",
-        "--data.image_size=32", "--data.batch_size=4", f"--data.num_workers={workers}",
+        "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", f"--data.num_workers={workers}",
         f"--output.path={output}", "--trainer.devices=2", "--trainer.strategy=ddp",
     )  # fmt: skip
 
@@ -262,6 +264,7 @@ def test_two_jobs_started_by_mistake_into_one_folder_make_the_bytes_of_one(tmp_p
     command = [
         sys.executable, str(ROOT / "generate.py"), CONFIG, *QUIET, "--model.attack=fgsm",
         "--model.surrogate=import:tests.models_of_tests:paced", f"--data.shards={tmp_path}/tiny-{{000000..000003}}.tar",
+        "--data.num_classes=10",
         "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0", f"--output.path={tmp_path}/shared",
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": "0.5"}
@@ -286,7 +289,7 @@ def test_a_damaged_shard_of_any_process_fails_the_whole_run_by_name(tmp_path: Pa
     done = run_script(
         "--model.surrogate=import:tests.models_of_tests:linear",
         f"--data.shards={tmp_path}/tiny-{{0..2}}.tar",
-        "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0",
+        "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", "--data.num_workers=0",
         f"--output.path={tmp_path}/out", "--trainer.devices=2", "--trainer.strategy=ddp",
     )  # fmt: skip
     assert done.returncode != 0
@@ -307,7 +310,7 @@ def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytes
     main([
         CONFIG, "--trainer.accelerator=cpu", f"--trainer.logger={json.dumps(loggers)}",
         "--model.surrogate=import:tests.models_of_tests:linear", "--model.attack_options.eps=8/255",
-        f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.batch_size=4",
+        f"--data.shards={tmp_path}/tiny.tar", "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4",
         f"--output.path={tmp_path}/out",
     ])  # fmt: skip
     assert wandb.run is None  # it ended with the job
@@ -349,6 +352,7 @@ def bad_run(folder: Path, **changes: Any) -> str:
         "model.surrogate": "import:tests.models_of_tests:linear",
         "data.shards": str(folder / "good.tar"),
         "data.image_size": 32,
+        "data.num_classes": 10,
         "data.num_workers": 0,
         "output.path": str(folder / "out"),
     } | {name.replace("__", "."): value for name, value in changes.items()}
@@ -398,7 +402,8 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
         image.save(content, "JPEG" if key == "cmyk" else "PNG")
         files |= {f"{key}.{'jpg' if key == 'cmyk' else 'png'}": content.getvalue(), f"{key}.cls": b"2"}
     (tmp_path / "mixed.tar").write_bytes(tar_bytes(files))
-    main([CONFIG, *QUIET, "--model.surrogate=import:tests.models_of_tests:linear", "--data.image_size=32",
+    main([CONFIG, *QUIET, "--model.surrogate=import:tests.models_of_tests:linear",
+          "--data.num_classes=10", "--data.image_size=32",
           f"--data.shards={tmp_path}/mixed.tar", "--data.num_workers=0", f"--output.path={tmp_path}/out"])  # fmt: skip
     sidecar = json.loads((tmp_path / "out/mixed.json").read_text())
     assert sidecar["samples_expected"] == 9
@@ -407,9 +412,52 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert set(reasons) == {"corrupt", "unlabeled", "beyond"}
     assert "cannot decode its jpg" in reasons["corrupt"]
     assert "there is no cls file" in reasons["unlabeled"]
-    assert "cls 1000 is not in [0, 1000)" in reasons["beyond"]
+    assert "cls 1000 is not in [0, 10)" in reasons["beyond"]
     made = read_tar(tmp_path / "out/mixed.tar")
     assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
+
+
+def relabeled(folder: Path, shift: int, count: int = 30) -> Path:
+    """Pack images under the labels that the tiny model gives them, all moved by ``shift`` classes."""
+    files = sample_files(count)
+    decode = Decoder(image_size=32, resize=36, num_classes=10)
+    images = [decode({"jpg": files[f"{i:04d}.jpg"], "cls": b"0"}).image for i in range(count)]
+    with torch.no_grad():
+        classes = load_model("import:tests.models_of_tests:linear")(torch.stack(images) / 255).argmax(1)
+    files |= {f"{i:04d}.cls": str((int(c) + shift) % 10).encode() for i, c in enumerate(classes)}
+    (folder / "relabeled.tar").write_bytes(tar_bytes(files))
+    return folder / "relabeled.tar"
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_labels_that_are_off_by_one_show_in_the_clean_accuracy_and_are_warned_of(
+    shift: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shard = relabeled(tmp_path, shift)
+    run_tiny(tmp_path, f"--data.shards={shard}", "--model.attack=fgsm", "--model.attack_options.eps=64/255")
+    said = capsys.readouterr().out
+    assert f"clean     {1 - shift:.1%} of them the surrogate classifies right when clean" in said
+    assert ("of those that it classifies right when clean" in said) == (shift == 0)
+    warned = f"the surrogate is right about 0 of 30 clean images, which is near chance ({1 / 10:.1%})"
+    assert (warned in said, warned in caplog.text) == (shift == 1, shift == 1)
+    assert "unchanged" not in said
+
+
+def test_what_an_attack_failed_on_is_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_tiny(tmp_path, "--model.attack=tests.attacks.attacks_of_tests.Broken", "--data.batch_size=7", shards=1)
+    said = capsys.readouterr().out
+    assert "unchanged 2 images came out of the attack as they went in" in said
+    assert "failed    1 of these had pixels that are no finite numbers; stored are the clean ones" in said
+    totals = json.loads((tmp_path / "adversarial/manifest.json").read_text())["totals"]
+    assert (totals["unchanged"], totals["not_finite"]) == (2, 1)
+    assert verify(f"{tmp_path}/adversarial", f"{tmp_path}/tiny-*.tar").complete
+
+
+def test_a_surrogate_of_other_classes_is_refused_before_the_folder_is_claimed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"linear' tells 10 classes apart, but labels lie in \[0, 1000\)"):
+        run_tiny(tmp_path, "--data.num_classes=1000")
+    assert not (tmp_path / "adversarial/job.json").exists()
+    assert run_tiny(tmp_path).joinpath("manifest.json").exists()
 
 
 def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -432,7 +480,7 @@ def test_credentials_in_urls_are_written_nowhere(
         command = [
             sys.executable, str(ROOT / "generate.py"), CONFIG, "--trainer.accelerator=cpu", f"--data.shards={url}",
             f"--trainer.logger={json.dumps(logger)}", "--model.surrogate=import:tests.models_of_tests:linear",
-            "--data.image_size=32", "--data.num_workers=0", f"--output.path={tmp_path}/out",
+            "--data.image_size=32", "--data.num_classes=10", "--data.num_workers=0", f"--output.path={tmp_path}/out",
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)

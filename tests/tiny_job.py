@@ -31,6 +31,9 @@ class NoiseModule(LightningModule):
         """The settings."""
         return {"attack": {"name": "noise", "size": self.noise}}
 
+    def check_data(self, image_size: int, num_classes: int) -> None:
+        """Noise suits any data."""
+
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> AdversarialBatch:
         """Add the noise."""
         if batch_idx == self.kill_at:

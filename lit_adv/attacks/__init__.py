@@ -1,11 +1,12 @@
 """Attacks: pure torch functions of a surrogate, images and labels."""
 
 from lit_adv.attacks.base import Attack
-from lit_adv.attacks.budget import grey_levels, parse_eps, quantize
+from lit_adv.attacks.budget import grey_levels, parse_eps, quantize, without_garbage
 from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
 from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
-from lit_adv.attacks.live import LiveAttack, eval_mode
+from lit_adv.attacks.lent_model import eval_mode
+from lit_adv.attacks.live import LiveAttack
 from lit_adv.attacks.registry import create_attack, describe_attack, list_attacks
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "list_attacks",
     "parse_eps",
     "quantize",
+    "without_garbage",
 ]

@@ -1,32 +1,45 @@
 """Attacks of other libraries behind this package's protocol."""
 
-import importlib
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks.base import default_keys, require_gradients
-from lit_adv.attacks.budget import parse_eps
+from lit_adv.attacks.lent_model import PlainModel, lent
+from lit_adv.attacks.libraries import Built, build
+from lit_adv.errors import MendableError
 from lit_adv.randomness import keyed_generator
 
-Runner = Callable[[Tensor, Tensor], Tensor]
+
+class ForeignAttackError(MendableError):
+    """An attack of another library failed; the message names it and says why."""
 
 
 class ForeignAttack(nn.Module):
-    """An L-infinity attack of torchattacks, foolbox or a library with a like interface.
+    """An untargeted attack of torchattacks, foolbox or a library with a like interface.
 
-    Such an attack draws from torch's global random state, which is seeded from the batch's keys: the same batch gives
+    It is handed contiguous float32 images and a model that returns float32 logits; autocast stays inside the model,
+    which is in eval mode and without gradients to its weights meanwhile and as it was afterwards. The attack draws from
+    the global random states of torch, NumPy and Python, which are seeded from the batch's keys: the same batch gives
     the same images, but an image depends on the batch it sits in.
 
     Args:
         path: The class, for instance ``torchattacks.PGD`` (called with the model) or ``foolbox.attacks.LinfPGD``.
         model: The surrogate.
-        **options: Arguments of the class; ``eps``, the budget, may be a fraction such as ``"8/255"``.
+        **options: Arguments of the class; a fraction such as ``"8/255"`` counts as a number. foolbox's attacks take
+            their budget as ``eps``, too.
+
+    Attributes:
+        eps: The budget if it is one in L-infinity, else None: a budget in another norm bounds no single pixel.
+        norm: What the attack measures a change by, such as ``L2``; None if that is not known.
 
     Raises:
-        ValueError: If there is no such class, or it does not take the options.
+        ValueError: If there is no such class, it does not take the options, or it cannot be run here.
     """
 
     targeted = False
@@ -35,12 +48,13 @@ class ForeignAttack(nn.Module):
         super().__init__()
         self.path = path
         self.model = model
-        if "eps" in options:
-            options["eps"] = parse_eps(options["eps"])
         self.options = options
+        self._plain = PlainModel(model)
+        self._built: dict[torch.device, Built] = {}
         # Built once to find mistakes early, and again where the images are: libraries remember the model's device.
-        runner, self.eps = _build(path, model, options, torch.device("cpu"))
-        self._runners: dict[torch.device, Runner] = {torch.device("cpu"): runner}
+        built = self._build(torch.device("cpu"))
+        self.norm = built.norm
+        self.eps = built.eps if built.norm == "Linf" else None
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
@@ -51,48 +65,49 @@ class ForeignAttack(nn.Module):
             keys: The samples' keys.
 
         Returns:
-            Float [B, 3, H, W] in [0, 1].
+            Float32 [B, 3, H, W]; pixels may be no finite numbers where the attack went wrong.
+
+        Raises:
+            ForeignAttackError: If the attack fails or returns something else.
         """
         require_gradients()
-        if images.device not in self._runners:
-            self._runners[images.device], _ = _build(self.path, self.model, self.options, images.device)
+        device = images.device
+        autocast = torch.is_autocast_enabled(device.type)
+        self._plain.autocast_dtype = torch.get_autocast_dtype(device.type) if autocast else None
         seed = keyed_generator(0, self.path, "\0".join(default_keys(images, keys))).integers(2**63)
-        with torch.random.fork_rng([images.device] if images.is_cuda else []), torch.enable_grad():
-            torch.manual_seed(int(seed))
-            return self._runners[images.device](images, labels).detach()
+        clean = images.to(torch.float32, memory_format=torch.contiguous_format)
+        with lent(self._plain), _seeded(int(seed), device), torch.autocast(device.type, enabled=False):
+            try:
+                made = self._build(device).run(clean, labels)
+            except Exception as error:
+                raise ForeignAttackError(f"attack {self.path!r} failed: {type(error).__name__}: {error}") from error
+        if not isinstance(made, Tensor) or made.shape != images.shape:
+            found = f"of shape {list(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            wanted = f"images of shape {list(images.shape)}"
+            raise ForeignAttackError(f"attack {self.path!r} returned no {wanted} but {found}")
+        return made.detach().to(device, torch.float32)
 
     def goal_labels(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Return ``labels``."""
         return labels
 
-
-def _build(path: str, model: nn.Module, options: dict[str, Any], device: torch.device) -> tuple[Runner, float | None]:
-    """Return the attack as a function of images and labels, and its budget."""
-    module_name, _, class_name = path.rpartition(".")
-    try:
-        kind = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import the attack {path!r}: {error}; is its package installed?") from error
-    try:
-        if module_name.split(".")[0] == "foolbox":
-            return _build_foolbox(kind, model, device, **options)
-        attack = kind(model, **options)
-    except TypeError as error:
-        raise ValueError(f"attack {path!r}: {error}") from error
-    if hasattr(attack, "set_device"):  # torchattacks takes the device that the model is on now
-        attack.set_device(device)
-    return attack, options.get("eps", getattr(attack, "eps", None))
+    def _build(self, device: torch.device) -> Built:
+        if device not in self._built:
+            with lent(self._plain):
+                self._built[device] = build(self.path, self._plain, self.options, device)
+        return self._built[device]
 
 
-def _build_foolbox(
-    kind: type, model: nn.Module, device: torch.device, *, eps: float | None = None, **options: Any
-) -> tuple[Runner, float | None]:
-    import foolbox
-
-    attack, wrapped = kind(**options), foolbox.PyTorchModel(model, bounds=(0, 1), device=device)
-
-    def run(images: Tensor, labels: Tensor) -> Tensor:
-        adversarial: Tensor = attack.run(wrapped, images, labels, epsilon=eps)
-        return adversarial
-
-    return run, eps
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global random states of torch, NumPy and Python, and set them back afterwards; keep gradients on."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)

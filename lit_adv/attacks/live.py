@@ -1,12 +1,12 @@
 """Attacks on a model that is being trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lit_adv.attacks.lent_model import eval_mode
 from lit_adv.attacks.registry import create_attack, describe_attack, list_attacks
 
 
@@ -56,15 +56,3 @@ class LiveAttack:
         # Older releases of torch go on using a weight that autocast has cast without gradients, which trains nothing.
         torch.clear_autocast_cache()
         return adversarial
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode, and each of its modules back into its own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -1,9 +1,15 @@
 """What a generation run shows: metrics and example images while it works, its totals and its shards at the end."""
 
+from __future__ import annotations
+
+import logging
+from typing import Any
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from lit_adv.callbacks.agreement import doubt
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.callbacks.tally import Tally
 from lit_adv.callbacks.telemetry import Failure, failures, metrics, table
@@ -16,13 +22,15 @@ from lit_adv.shards.skips import add_counts, describe_skips
 from lit_adv.shards.storage import local_path
 from lit_adv.shards.verify.report import printable
 
+_log = logging.getLogger(__name__)
+
 
 class GenerationTracker(RunObserver):
     """Logs what a generation run does to the Trainer's loggers, from rank 0 for all processes.
 
     Every few seconds: :func:`lit_adv.callbacks.telemetry.metrics`, and to W&B a table of the shards that failed, and
     why. Once: a picture of example images. At the end: the totals over all shards, and to W&B the manifest as a data
-    set artifact, by reference.
+    set artifact, by reference. As soon as the surrogate and the labels seem not to agree, a warning.
 
     Args:
         examples: How many images the picture shows.
@@ -33,9 +41,11 @@ class GenerationTracker(RunObserver):
         self.examples = examples
         self._shown = False
         self._failures = 0
+        self._doubted = False
 
     def on_report(self, trainer: Trainer, tallies: list[Tally]) -> None:
         """Log how far all processes are."""
+        self._warn_once(trainer, tallies)
         values = metrics(tallies)
         failed = failures(tallies)
         for logger in trainer.loggers:
@@ -66,8 +76,15 @@ class GenerationTracker(RunObserver):
         writer = find_callback(trainer, ShardWriter)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger) and writer.summary is not None:
-                logger.experiment.summary.update({f"total/{k}": v for k, v in vars(writer.summary).items()})
+                logger.experiment.summary.update({f"total/{k}": v for k, v in writer.summary.known.items()})
                 logger.experiment.log_artifact(manifest_artifact(writer.path))
+
+    def _warn_once(self, trainer: Trainer, tallies: list[Tally]) -> None:
+        correct, images = (sum(counts) for counts in zip(*((t.clean_correct, t.images) for t in tallies), strict=True))
+        warning = doubt(correct, images, _num_classes(trainer))
+        if warning is not None and not self._doubted:
+            self._doubted = True
+            _log.warning("%s", warning)
 
     def _log_examples(self, trainer: Trainer, batch: AdversarialBatch) -> None:
         shown = slice(self.examples)
@@ -93,6 +110,23 @@ def print_summary(trainer: Trainer) -> None:
     print(f"images    {summary.images} adversarial, {summary.skipped} skipped, in {summary.shards} shards")
     if not summary.images:
         return
+    if summary.clean_correct is not None:  # else shards of an earlier release are among them
+        print(f"clean     {summary.clean_accuracy:.1%} of them the surrogate classifies right when clean")
+        if (warning := doubt(summary.clean_correct, summary.images, _num_classes(trainer))) is not None:
+            print(f"warning   {warning}")
     print(f"fooled    {summary.success_rate:.1%} of them fool the surrogate")
+    if summary.clean_correct:
+        print(f"          {summary.success_on_correct:.1%} of those that it classifies right when clean")
+    if summary.unchanged:
+        print(f"unchanged {summary.unchanged} images came out of the attack as they went in")
+    if summary.not_finite:
+        print(
+            f"failed    {summary.not_finite} of these had pixels that are no finite numbers; stored are the clean ones"
+        )
     print(f"change    {summary.linf_mean:.1f} grey levels at most (mean L-inf), {summary.l2_mean:.2f} in L2")
     print(f"shards    {local_path(writer.path) or redact(writer.path)}")
+
+
+def _num_classes(trainer: Trainer) -> int:
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # the Trainer sets it without declaring it
+    return int(data.decoder.num_classes)

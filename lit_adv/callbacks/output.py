@@ -18,10 +18,12 @@ from lit_adv.data.batch import AdversarialBatch
 from lit_adv.shards.distance import distance
 from lit_adv.shards.encode import ImageFormat, encode_image
 from lit_adv.shards.remote import redact
-from lit_adv.shards.shard_file import AdversarialSample, ShardFile
+from lit_adv.shards.shard_file import AdversarialSample, ShardCounts, ShardFile
 from lit_adv.shards.skips import SkipCount, count_skips
 
 logger = logging.getLogger(__name__)
+
+_NAMED = 5  # images in one message
 
 
 class BudgetError(RuntimeError):
@@ -66,7 +68,8 @@ class ShardOutput:
         self._open: dict[str, ShardFile] = {}
         self._failed: dict[str, str] = {}
         self._skipped: dict[str, SkipCount] = {}
-        self._images = self._fooled = self._linf_sum = 0
+        self._images = self._linf_sum = self._not_finite = 0
+        self._counts = ShardCounts(0, 0, 0, 0)
         self._l2_sum = 0.0
         self._shards_done = self._samples_of_done = 0
         self._blocked, self._writing = Stopwatch(), Stopwatch()
@@ -106,7 +109,8 @@ class ShardOutput:
         being_written = tuple(self._open.values())
         return Tally(
             images=self._images,
-            fooled=self._fooled,
+            **self._counts._asdict(),
+            not_finite=self._not_finite,
             linf_sum=self._linf_sum,
             l2_sum=self._l2_sum,
             shards_done=self._shards_done,
@@ -147,9 +151,10 @@ class ShardOutput:
         shard = self._open[source.shard]
         for sample, pixels, files in zip(samples, to_pixels(batch.images), self._encode(batch), strict=True):
             shard.add(sample, pixels, files)
-        shard.note(source.skipped, batch.seconds)
+        shard.note(source.skipped, batch.seconds, batch.not_finite)
         self._count(samples)
         self._skipped = count_skips(source.skipped, self._skipped)
+        self._not_finite += len(batch.not_finite)
         if source.last:
             del self._open[source.shard]
             try:
@@ -157,12 +162,13 @@ class ShardOutput:
             except FileExistsError as error:  # other bytes are there already
                 self._fail(source.shard, str(error))
             else:
+                _warn_of_failed_images(source.shard, shard.not_finite)
                 self._shards_done += 1
                 self._samples_of_done += shard.samples_expected
 
     def _count(self, samples: list[AdversarialSample]) -> None:
         self._images += len(samples)
-        self._fooled += sum(sample.fooled for sample in samples)
+        self._counts = ShardCounts(*map(sum, zip(self._counts, ShardCounts.of(samples), strict=True)))
         self._linf_sum += sum(sample.linf for sample in samples)
         self._l2_sum += sum(sample.l2 for sample in samples)
 
@@ -183,6 +189,18 @@ class ShardOutput:
         encoded = [self._encoders.map(encode, pixels) for pixels in images.values()]
         for contents in zip(*encoded, strict=True):
             yield dict(zip(images, contents, strict=True))
+
+
+def _warn_of_failed_images(shard: str, keys: list[str]) -> None:
+    if keys:
+        more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+        logger.warning(
+            "%s: the attack returned pixels that are no finite numbers for %d images, which are stored unchanged: %s%s",
+            redact(shard),
+            len(keys),
+            ", ".join(keys[:_NAMED]),
+            more,
+        )
 
 
 def to_pixels(images: Tensor) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,10 @@ class Tally:
     Attributes:
         images: Adversarial images written.
         fooled: How many of them fool the surrogate.
+        clean_correct: How many of them the surrogate classifies right when clean.
+        clean_correct_fooled: How many of these fool it.
+        unchanged: How many images equal their clean version.
+        not_finite: How many of these stand in for an image with pixels that were no finite numbers.
         linf_sum: Sum over them of the largest change of a pixel, in grey levels.
         l2_sum: Sum over them of the change's Euclidean norm, pixels in [0, 1].
         shards_assigned: Shards that are this process's to make.
@@ -34,6 +38,10 @@ class Tally:
 
     images: int = 0
     fooled: int = 0
+    clean_correct: int = 0
+    clean_correct_fooled: int = 0
+    unchanged: int = 0
+    not_finite: int = 0
     linf_sum: float = 0.0
     l2_sum: float = 0.0
     shards_assigned: int = 0

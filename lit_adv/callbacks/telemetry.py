@@ -31,8 +31,9 @@ def metrics(tallies: Sequence[Tally]) -> dict[str, float]:
 
     Returns:
         Totals over the run by name (``images``, ``shards_done``, ``shards_failed``, ``seconds_waiting``, ... as in the
-        last line of :func:`table`; ``images_per_second``, ``seconds_left``, ``fooled_share``, ``linf_mean`` in grey
-        levels, ``l2_mean`` with pixels in [0, 1]), and each process's part by name and rank
+        last line of :func:`table`; ``images_per_second``, ``seconds_left``, ``fooled_share``, ``clean_accuracy``,
+        ``fooled_share_on_correct`` over the images that were right when clean, ``linf_mean`` in grey levels,
+        ``l2_mean`` with pixels in [0, 1]), and each process's part by name and rank
         (``seconds_waiting/rank0``). What is not known yet is left out.
     """
     images = sum(tally.images for tally in tallies)
@@ -43,7 +44,11 @@ def metrics(tallies: Sequence[Tally]) -> dict[str, float]:
     if len(known) == len(left):
         totals["seconds_left"] = max(known)
     if images:
+        correct = sum(tally.clean_correct for tally in tallies)
+        totals["clean_accuracy"] = correct / images
         totals["fooled_share"] = sum(tally.fooled for tally in tallies) / images
+        if correct:
+            totals["fooled_share_on_correct"] = sum(tally.clean_correct_fooled for tally in tallies) / correct
         totals["linf_mean"] = sum(tally.linf_sum for tally in tallies) / images
         totals["l2_mean"] = sum(tally.l2_sum for tally in tallies) / images
     parts = {
@@ -79,19 +84,20 @@ def failures(tallies: Sequence[Tally]) -> list[Failure]:
 
 def table(tallies: Sequence[Tally]) -> str:
     """Return what each process has done and where its time went (in seconds), one line each, and their sum."""
-    rows = [["", "images/s", *(measure.heading for measure in _MEASURES)]]
+    shown = [measure for measure in _MEASURES if measure.heading or measure.total(tallies)]
+    rows = [["", "images/s", *(measure.heading or measure.name.replace("_", " ") for measure in shown)]]
     for rank, (tally, speed) in enumerate(zip(tallies, rank_speeds(tallies), strict=True)):
-        rows.append([f"rank {rank}", f"{speed:.2f}", *(measure.show([tally]) for measure in _MEASURES)])
-    rows.append(["all", f"{total_speed(tallies):.2f}", *(measure.show(tallies) for measure in _MEASURES)])
+        rows.append([f"rank {rank}", f"{speed:.2f}", *(measure.show([tally]) for measure in shown)])
+    rows.append(["all", f"{total_speed(tallies):.2f}", *(measure.show(tallies) for measure in shown)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)
 
 
 class _Measure(NamedTuple):
-    """Something that a tally says and that adds up over processes."""
+    """Something that a tally says and that adds up over processes; without a heading it shows only if it is not 0."""
 
     name: str
-    heading: str
+    heading: str | None
     format: str
     of: Callable[[Tally], float]
 
@@ -106,6 +112,10 @@ class _Measure(NamedTuple):
 
 _MEASURES = (
     _Measure("images", "images", "d", lambda tally: tally.images),
+    _Measure("clean_correct", "correct", "d", lambda tally: tally.clean_correct),
+    _Measure("fooled", "fooled", "d", lambda tally: tally.fooled),
+    _Measure("unchanged", None, "d", lambda tally: tally.unchanged),
+    _Measure("not_finite", None, "d", lambda tally: tally.not_finite),
     _Measure("shards_done", "shards", "d", lambda tally: tally.shards_done),
     _Measure("shards_failed", "failed", "d", lambda tally: len(tally.failed)),
     _Measure("seconds_waiting", "waiting", ".1f", lambda tally: tally.seconds_waiting),

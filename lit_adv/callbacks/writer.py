@@ -62,8 +62,9 @@ class ShardWriter(BasePredictionWriter):
     takes down where the time goes, and tells each :class:`RunObserver` among the Trainer's callbacks.
 
     The LightningModule says what it does through two attributes: ``fingerprint``, its settings as a dict of JSON's
-    types, and ``budget``, the largest change of a pixel in grey levels (None: any). The data module has a
-    ``fingerprint``, too, a ``plan``, the URLs of all input shards, and as its ``output`` the same folder.
+    types, and ``budget``, the largest change of a pixel in grey levels (None: any); its method ``check_data`` refuses
+    images or labels that do not suit it. The data module has a ``fingerprint``, too, a ``plan``, the URLs of all input
+    shards, a ``decoder``, and as its ``output`` the same folder.
 
     Args:
         path: The output folder, local or remote.
@@ -117,7 +118,7 @@ class ShardWriter(BasePredictionWriter):
         Raises:
             OSError: If the folder cannot be written.
             ConfigMismatchError: If it belongs to another configuration.
-            ValueError: If the data module looks for finished shards elsewhere.
+            ValueError: If the data module looks for finished shards elsewhere, or its data do not suit the module.
         """
         super().setup(trainer, pl_module, stage)
         if stage != "predict":
@@ -137,6 +138,8 @@ class ShardWriter(BasePredictionWriter):
             "precision": str(trainer.precision),
             "device": trainer.strategy.root_device.type,
         }
+        decoder = _data_module(trainer).decoder
+        module.check_data(decoder.image_size, decoder.num_classes)
         publish.prepare_folder(self.path)
         scratch.remove_stale_scratch(self.path)
         self._record = register_job(self.path, config)

@@ -94,6 +94,8 @@ class AdversarialBatch:
         fooled: bool [B]; untargeted: the prediction is not the label; targeted: it is the target.
         targets: int64 [B] in targeted mode, else None.
         seconds: Time the attack took, in seconds.
+        not_finite: Keys of the images that the attack returned with pixels that are no finite numbers; the clean
+            images stand in for them.
     """
 
     source: ImageBatch
@@ -103,6 +105,7 @@ class AdversarialBatch:
     fooled: Tensor
     targets: Tensor | None
     seconds: float
+    not_finite: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.source)

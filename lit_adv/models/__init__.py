@@ -1,6 +1,7 @@
 """Classifiers: where their weights come from, how they are combined, and how they are made fast."""
 
 from lit_adv.models.averaging import interpolate
+from lit_adv.models.classes import count_classes
 from lit_adv.models.classifier import Classifier, to_float
 from lit_adv.models.depthwise import hasten_depthwise
 from lit_adv.models.ensemble import Ensemble, Fusion
@@ -13,6 +14,7 @@ __all__ = [
     "Fusion",
     "InputRecord",
     "classifier_metadata",
+    "count_classes",
     "hasten_depthwise",
     "input_record",
     "interpolate",

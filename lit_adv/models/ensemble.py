@@ -19,7 +19,8 @@ class Ensemble(nn.Module):
         fusion: What is averaged: ``logits`` (the paper), ``probabilities``, or the members' ``loss``.
 
     Raises:
-        ValueError: If there is no member, or not one positive weight for each.
+        ValueError: If there is no member, or not one positive weight for each; when called, if the members do not tell
+            the same number of classes apart.
     """
 
     weights: Tensor
@@ -70,5 +71,12 @@ class Ensemble(nn.Module):
 
     def _logits(self, images: Tensor) -> Tensor:
         """Return the members' logits, [members, B, classes], in float32 at least."""
-        logits = torch.stack([member(images) for member in self.members])
+        members = [member(images) for member in self.members]
+        counts = [scores.shape[1] for scores in members]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"the members of an ensemble must have the same classes, but these tell {counts} classes apart; one "
+                "with a background class needs class_offset=1, see lit_adv.models.Classifier"
+            )
+        logits = torch.stack(members)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -6,7 +6,7 @@ Both depend on the sidecars alone, so any process may write them again at any ti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +34,13 @@ class Summary:
         linf_mean: Mean largest change of a pixel, in grey levels.
         l2_mean: Mean Euclidean norm of the change, pixels in [0, 1].
         tar_bytes: Size of the shards.
+        clean_correct: Images whose clean version the surrogate classified right. This and what follows are None where
+            a shard of an earlier release is among them, and then not in the manifest.
+        clean_accuracy: ``clean_correct / images``; 0 without images.
+        clean_correct_fooled: How many of these images fooled it.
+        success_on_correct: ``clean_correct_fooled / clean_correct``; 0 without such images.
+        unchanged: Images that equal their clean version.
+        not_finite: How many of them stand in for an image with pixels that were no finite numbers.
     """
 
     shards: int
@@ -44,6 +51,17 @@ class Summary:
     linf_mean: float
     l2_mean: float
     tar_bytes: int
+    clean_correct: int | None = None
+    clean_accuracy: float | None = None
+    clean_correct_fooled: int | None = None
+    success_on_correct: float | None = None
+    unchanged: int | None = None
+    not_finite: int | None = None
+
+    @property
+    def known(self) -> dict[str, int | float]:
+        """The totals by name, without what was not counted."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def summarize(folder: str) -> Summary:
@@ -106,7 +124,31 @@ def _total(sidecars: Sequence[Sidecar]) -> Summary:
         linf_mean=mean([sidecar.linf_mean * sidecar.samples_written for sidecar in sidecars]),
         l2_mean=mean([sidecar.l2_mean * sidecar.samples_written for sidecar in sidecars]),
         tar_bytes=sum(sidecar.tar_bytes for sidecar in sidecars),
+        **_total_of_later_counts(sidecars, images),
     )
+
+
+def _total_of_later_counts(sidecars: Sequence[Sidecar], images: int) -> dict[str, Any]:
+    """Return the totals that earlier releases did not count; nothing if one of the shards is of such a release."""
+
+    def total(counts: Iterable[int | None]) -> int | None:
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(sidecars) else None
+
+    correct = total(sidecar.clean_correct for sidecar in sidecars)
+    fooled = total(sidecar.clean_correct_fooled for sidecar in sidecars)
+    unchanged = total(sidecar.unchanged for sidecar in sidecars)
+    not_finite = total(None if sidecar.not_finite is None else len(sidecar.not_finite) for sidecar in sidecars)
+    if correct is None or fooled is None or unchanged is None or not_finite is None:
+        return {}
+    return {
+        "clean_correct": correct,
+        "clean_accuracy": round(correct / max(images, 1), 6),
+        "clean_correct_fooled": fooled,
+        "success_on_correct": round(fooled / max(correct, 1), 6),
+        "unchanged": unchanged,
+        "not_finite": not_finite,
+    }
 
 
 def _manifest(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
@@ -115,7 +157,7 @@ def _manifest(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, 
         "config": config,
         "fingerprint": digest(config),
         "versions": {name: [v for other, v in software if other == name] for name, _ in software},
-        "totals": asdict(_total(sidecars)),
+        "totals": _total(sidecars).known,
         "shards": [
             {
                 "shard": sidecar.shard,

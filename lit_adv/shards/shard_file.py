@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -42,6 +42,30 @@ class AdversarialSample(NamedTuple):
     l2: float
     target: int | None
 
+    @property
+    def clean_correct(self) -> bool:
+        """Whether the surrogate classifies the clean image right."""
+        return self.prediction_clean == self.label
+
+
+class ShardCounts(NamedTuple):
+    """What a shard's records add up to; see :class:`lit_adv.shards.sidecar.Sidecar`."""
+
+    fooled: int
+    clean_correct: int
+    clean_correct_fooled: int
+    unchanged: int
+
+    @classmethod
+    def of(cls, samples: Sequence[AdversarialSample]) -> ShardCounts:
+        """Count some images."""
+        return cls(
+            fooled=sum(sample.fooled for sample in samples),
+            clean_correct=sum(sample.clean_correct for sample in samples),
+            clean_correct_fooled=sum(sample.clean_correct and sample.fooled for sample in samples),
+            unchanged=sum(sample.linf == 0 for sample in samples),
+        )
+
 
 class ShardFile:
     """An output shard in the making.
@@ -51,6 +75,9 @@ class ShardFile:
         source: URL of the input shard.
         samples_expected: How many samples the input shard holds; also an attribute.
         source_bytes: Size of the input shard.
+
+    Attributes:
+        not_finite: Keys of the images so far that stand in for one with pixels that were no finite numbers.
     """
 
     def __init__(self, folder: str, source: str, samples_expected: int, source_bytes: int) -> None:
@@ -65,6 +92,7 @@ class ShardFile:
         self._pixels = hashlib.sha256()
         self._samples: list[AdversarialSample] = []
         self._skipped: list[Skipped] = []
+        self.not_finite: list[str] = []
         self._attack_seconds = 0.0
         self._start = time.monotonic()
 
@@ -83,9 +111,10 @@ class ShardFile:
         update_digest(self._pixels, pixels)
         self._samples.append(sample)
 
-    def note(self, skipped: Iterable[Skipped], attack_seconds: float) -> None:
-        """Take down the samples that were skipped and the time that the attack took since the last note."""
+    def note(self, skipped: Iterable[Skipped], attack_seconds: float, not_finite: Iterable[str] = ()) -> None:
+        """Take down what else is known of the samples since the last note: those skipped, the time, failed images."""
         self._skipped += skipped
+        self.not_finite += not_finite
         self._attack_seconds += attack_seconds
 
     @property
@@ -130,7 +159,7 @@ class ShardFile:
             self._scratch.close()
 
     def _sidecar(self, fingerprint: str) -> Sidecar:
-        written = len(self._samples)
+        written, counts = len(self._samples), ShardCounts.of(self._samples)
         return Sidecar(
             shard=f"{self._name}.tar",
             source_shard=self._source,
@@ -138,7 +167,6 @@ class ShardFile:
             samples_expected=self.samples_expected,
             samples_written=written,
             skipped=self._skipped,
-            fooled=sum(sample.fooled for sample in self._samples),
             linf_mean=sum(sample.linf for sample in self._samples) / max(written, 1),
             l2_mean=math.fsum(sample.l2 for sample in self._samples) / max(written, 1),
             tar_bytes=self._file.seek(0, 2),
@@ -148,6 +176,8 @@ class ShardFile:
             seconds_attack=round(self._attack_seconds, 3),
             seconds_total=round(time.monotonic() - self._start, 3),
             versions=software_versions(),
+            not_finite=self.not_finite,
+            **counts._asdict(),
         )
 
     def _agree(self, sidecar: Sidecar) -> None:

@@ -45,6 +45,11 @@ class Sidecar:
         seconds_attack: Time the attack took.
         seconds_total: Time from the shard's first batch to its end.
         versions: Of the software that had a part in the bytes.
+        clean_correct: Images whose clean version the surrogate classified right. This and what follows are None where
+            they were not counted, as in folders of earlier releases.
+        clean_correct_fooled: How many of these images fooled it.
+        unchanged: Images that equal their clean version.
+        not_finite: Keys of those of them that stand in for an image with pixels that were no finite numbers.
     """
 
     shard: str
@@ -63,6 +68,10 @@ class Sidecar:
     seconds_attack: float
     seconds_total: float
     versions: dict[str, str]
+    clean_correct: int | None = None
+    clean_correct_fooled: int | None = None
+    unchanged: int | None = None
+    not_finite: list[str] | None = None
 
     def to_json(self) -> bytes:
         """Return the record as a JSON file's content."""
@@ -81,9 +90,10 @@ class Sidecar:
         except RecursionError as error:
             raise ValueError("its JSON is nested too deeply") from error
         kinds = {field.name: str(field.type) for field in fields(cls)}
-        if not isinstance(record, dict) or record.keys() != kinds.keys():
+        later = {field.name for field in fields(cls) if field.default is None}
+        if not isinstance(record, dict) or record.keys() not in (kinds.keys(), kinds.keys() - later):
             raise ValueError(f"it must be a JSON object with exactly the fields {', '.join(kinds)}")
-        for name, kind in kinds.items():
+        for name, kind in ((name, kind) for name, kind in kinds.items() if name in record):
             if not _CHECKS[kind](record[name]):
                 raise ValueError(f"its {name} is not of type {kind}: {str(record[name])[:40]!r}")
         return cls(**{**record, "skipped": [Skipped(**sample) for sample in record["skipped"]]})
@@ -112,7 +122,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: type(value) is str,
     "int": _is_count,
     "float": _is_measure,
+    "int | None": lambda value: value is None or _is_count(value),
     "list[Skipped]": _is_skipped,
+    "list[str] | None": lambda value: value is None or (type(value) is list and _are_texts(value)),
     "dict[str, str]": lambda value: type(value) is dict and _are_texts(value.values()),
 }
 

@@ -7,9 +7,18 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize
+from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize, without_garbage
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
-from lit_adv.models import Ensemble, Fusion, keep_freed_memory, load_model, optimize, to_float, weights_sha256
+from lit_adv.models import (
+    Ensemble,
+    Fusion,
+    count_classes,
+    keep_freed_memory,
+    load_model,
+    optimize,
+    to_float,
+    weights_sha256,
+)
 from lit_adv.shards.remote import redact
 
 
@@ -61,6 +70,30 @@ class GenerationTask(LightningModule):
         if self.attack.eps is not None:  # a budget that is another library's default counts as given
             settings.setdefault("eps", self.attack.eps)
 
+    def check_data(self, image_size: int, num_classes: int) -> None:
+        """Make sure that each surrogate knows the data's classes, no more and no fewer.
+
+        Args:
+            image_size: Side of the images, in pixels.
+            num_classes: Labels lie in [0, num_classes).
+
+        Raises:
+            ValueError: If one tells another number of classes apart, or cannot take such images.
+        """
+        members = self.surrogate.members if isinstance(self.surrogate, Ensemble) else [self.surrogate]
+        for spec, member in zip(self.fingerprint["surrogate"], members, strict=True):
+            try:
+                classes = count_classes(member, image_size)
+            except ValueError as error:
+                raise ValueError(f"surrogate {spec!r}: {error}") from error
+            if classes != num_classes:
+                raise ValueError(
+                    f"surrogate {spec!r} tells {classes} classes apart, but labels lie in [0, {num_classes}): set "
+                    f"data.num_classes to {classes} if they number its classes; if its first output is a background "
+                    "class, name import:MODULE:CALLABLE, which returns "
+                    "lit_adv.models.Classifier(network, class_offset=1); else choose another surrogate"
+                )
+
     def on_predict_start(self) -> None:
         """Choose convolutions that repeat their results bit for bit on a GPU, and spare a CPU its page faults."""
         torch.backends.cudnn.deterministic = True
@@ -91,7 +124,7 @@ class GenerationTask(LightningModule):
         if goal_from_data and batch.targets is None:
             raise ValueError("attack_options.target is 'given': name the json field of the targets, data.target_field")
         labels = batch.targets if goal_from_data and batch.targets is not None else batch.labels
-        adversarial, goal, clean_predictions, predictions = self._attack(batch, labels)
+        adversarial, goal, clean_predictions, predictions, garbage = self._attack(batch, labels)
         fooled = predictions == goal if self.attack.targeted else predictions != batch.labels
         return AdversarialBatch(
             source=batch.to("cpu"),
@@ -100,13 +133,14 @@ class GenerationTask(LightningModule):
             predictions=predictions.cpu(),
             fooled=fooled.cpu(),
             targets=goal.cpu() if self.attack.targeted else None,
+            not_finite=[key for key, bad in zip(batch.keys, garbage.tolist(), strict=True) if bad],
             seconds=time.perf_counter() - started,
         )
 
-    def _attack(self, batch: ImageBatch, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the adversarial images, the attack's goal, and the predictions before and after."""
+    def _attack(self, batch: ImageBatch, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the adversarial images, the attack's goal, the predictions before and after, and what went wrong."""
         if not len(batch):
-            return batch.images, labels, labels, labels
+            return batch.images, labels, labels, labels, labels
         count, images, keys = len(batch), batch.images, batch.keys
         if (missing := self._fill_to - count) > 0:
             images, labels = (torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in (images, labels))
@@ -119,9 +153,11 @@ class GenerationTask(LightningModule):
                 f"set data.num_classes to {scores.shape[1]} to skip such samples, or choose another surrogate"
             )
         goal = self.attack.goal_labels(clean, labels, keys)
-        adversarial = quantize(self.attack(clean, labels, keys), images, self.budget)
+        made, garbage = without_garbage(self.attack(clean, labels, keys), clean)
+        adversarial = quantize(made, images, self.budget)
         predictions = self._scores(to_float(adversarial)).argmax(1)
-        return adversarial[:count], goal[:count], scores.argmax(1)[:count], predictions[:count]
+        before = scores.argmax(1)
+        return adversarial[:count], goal[:count], before[:count], predictions[:count], garbage[:count]
 
     @torch.no_grad()
     def _scores(self, images: Tensor) -> Tensor:

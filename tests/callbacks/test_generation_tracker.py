@@ -40,7 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ]
     command = [
         sys.executable, str(ROOT / "generate.py"), "--model.surrogate=import:tests.models_of_tests:paced",
-        "--model.attack=fgsm", f"--data.shards={folder}/tiny-{{0..3}}.tar", "--data.image_size=32",
+        "--model.attack=fgsm", f"--data.shards={folder}/tiny-{{0..3}}.tar",
+        "--data.num_classes=10", "--data.image_size=32",
         "--data.batch_size=4", f"--output.path={folder}/out", "--output.report_seconds=0",
         f"--trainer.logger={json.dumps(loggers)}", "--trainer.accelerator=cpu", "--trainer.devices=2",
         "--trainer.strategy=ddp",
@@ -95,6 +96,6 @@ def test_the_summary_has_a_line_for_each_process_and_their_sum(run: Run) -> None
     lines = [line.split() for line in run.said.splitlines()]
     [head] = [line for line in lines if line[:2] == ["images/s", "images"]]
     after = lines[lines.index(head) + 1 :][:3]
-    names, counts = [line[:-9] for line in after], [line[-8:-5] for line in after]
+    names, counts = [line[:-11] for line in after], [[line[-10], *line[-7:-5]] for line in after]
     assert names == [["rank", "0"], ["rank", "1"], ["all"]]
     assert counts == [["5", "2", "0"], ["60", "1", "1"], ["65", "3", "1"]]  # images, shards done and failed

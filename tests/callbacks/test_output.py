@@ -4,6 +4,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -256,3 +257,29 @@ def test_other_bytes_under_the_same_name_are_an_alarm(make: Make, tmp_path: Path
     third.drain()
     [reason] = third.tally.failed.values()
     assert "s.json tells of other bytes than s.tar has; move both away" in reason
+
+
+def test_what_an_attack_failed_on_is_counted_named_and_recorded(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = "abcdefg"
+    kept = replace(batch(keys=keys, total=9, last=False, change=0), not_finite=list(keys[:6]))
+    output = make()
+    output.put(kept)
+    output.put(batch(keys="hi", total=9))
+    output.drain()
+    assert (output.tally.images, output.tally.unchanged, output.tally.not_finite) == (9, 7, 6)
+    [sidecar] = read_sidecars(str(tmp_path), ["s"])
+    assert (sidecar.unchanged, sidecar.not_finite) == (7, list("abcdef"))
+    assert "no finite numbers for 6 images, which are stored unchanged: a, b, c, d, e and 1 more" in caplog.text
+
+
+def test_images_are_counted_that_were_right_when_clean_and_how_many_of_these_fool(make: Make, tmp_path: Path) -> None:
+    made = batch(keys="abcd", total=4)
+    clean, fooled = torch.tensor([0, 1, 0, 0]), torch.tensor([True, False, True, False])  # the labels are 0 to 3
+    output = make()
+    output.put(replace(made, predictions_clean=clean, fooled=fooled))
+    output.drain()
+    tally, [sidecar] = output.tally, read_sidecars(str(tmp_path), ["s"])
+    for counts in (tally, sidecar):
+        assert (counts.fooled, counts.clean_correct, counts.clean_correct_fooled) == (2, 2, 1)

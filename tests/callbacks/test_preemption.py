@@ -18,7 +18,7 @@ from tests.test_generate import CONFIG, QUIET, ROOT, digests, run_tiny
 from tests.tiny_shards import sample_files, tar_bytes
 
 PACED = "--model.surrogate=import:tests.models_of_tests:paced"
-TINY = (PACED, "--data.image_size=32", "--data.batch_size=4", "--data.num_workers=0")
+TINY = (PACED, "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", "--data.num_workers=0")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The manifest and timm's index."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import list_shards
 from lit_adv.shards.manifest import finalize, summarize
 from lit_adv.shards.storage import sha256
+from lit_adv.shards.verify import verify
 from tests import tiny_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
@@ -73,3 +75,33 @@ def test_timm_reads_the_output(out: Path) -> None:
     assert len(samples) == len(reader) == 11
     assert [target for _, target in samples] == [*range(7), *(number % 10 for number in range(100, 104))]
     assert samples[0][0].size == (16, 16)
+
+
+LATER = ("clean_correct", "clean_correct_fooled", "unchanged", "not_finite")
+
+
+def test_totals_tell_how_many_images_were_right_when_clean_and_how_many_of_these_fool(out: Path) -> None:
+    totals = json.loads((out / "manifest.json").read_text())["totals"]
+    records = []
+    for shard in sorted(out.glob("*.tar")):
+        with tarfile.open(shard) as tar:
+            records += [json.load(tar.extractfile(m)) for m in tar if m.name.endswith(".json")]  # type: ignore[arg-type]
+    right = [record for record in records if record["prediction_clean"] == record["label"]]
+    assert totals["clean_correct"] == len(right) == 11
+    assert totals["clean_accuracy"] == 1
+    assert totals["clean_correct_fooled"] == sum(record["fooled"] for record in right)
+    assert totals["success_on_correct"] == pytest.approx(totals["clean_correct_fooled"] / len(right), abs=1e-6)
+    assert (totals["unchanged"], totals["not_finite"]) == (0, 0)
+
+
+def test_a_folder_of_an_earlier_release_is_read_and_stays_as_it_is(out: Path, two_shards: str) -> None:
+    for path in out.glob("shard-*.json"):
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k not in LATER}))
+    manifest = json.loads((out / "manifest.json").read_text())
+    for name in (*LATER, "clean_accuracy", "success_on_correct"):
+        del manifest["totals"][name]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    assert verify(str(out)).complete
+    summary = finalize(str(out), list_shards(two_shards))
+    assert (summary.images, summary.clean_correct, summary.unchanged) == (11, None, None)
+    assert json.loads((out / "manifest.json").read_text()) == manifest

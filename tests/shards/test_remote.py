@@ -180,7 +180,7 @@ def test_a_server_that_goes_for_good_in_the_middle_ends_the_run_within_a_minute_
     }  # fmt: skip
     command = [
         sys.executable, "generate.py", "--model.surrogate=import:tests.models_of_tests:paced", "--model.attack=fgsm",
-        "--data.shards=s3://in-gone/*.tar", "--data.image_size=32", "--data.batch_size=3",
+        "--data.shards=s3://in-gone/*.tar", "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=3",
         "--output.path=s3://in-gone/made", "--trainer.logger=false", "--trainer.accelerator=cpu",
     ]  # fmt: skip
     with subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL) as server:

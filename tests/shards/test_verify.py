@@ -387,3 +387,21 @@ def test_a_shard_that_was_published_without_its_sidecar_is_proven_by_the_next_ru
     tiny_job.generate(str(job / "in"), str(job / "out"))
     assert check(job) == 0
     assert (job / "out/s0.tar").read_bytes() == (pristine / "out/s0.tar").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"clean_correct": 2}, "its sidecar says clean_correct 2, its samples say 3"),
+        ({"clean_correct_fooled": 7}, "its sidecar says clean_correct_fooled 7, its samples say"),
+        ({"unchanged": 1}, "its sidecar says unchanged 1, its samples say 0"),
+        ({"not_finite": ["0000"]}, "its sidecar says not_finite of images that are changed or absent"),
+        ({"not_finite": "0000"}, "its not_finite is not of type"),
+    ],
+)
+def test_counts_that_are_not_those_of_the_samples_are_named(
+    changes: dict[str, Any], reason: str, job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(job / "out/s0.json", **changes)
+    assert check(job) == 1
+    assert reason in capsys.readouterr().out

@@ -141,3 +141,70 @@ def test_batches_for_a_compiled_surrogate_are_filled_up_to_one_size(monkeypatch:
         expected = plain.predict_step(batch)
         for name in ("images", "predictions_clean", "predictions", "fooled"):
             assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_a_surrogate_with_another_number_of_classes_than_the_data_is_refused_by_name() -> None:
+    GenerationTask(SPEC, "fgsm").check_data(32, 10)
+    with pytest.raises(ValueError, match=r"surrogate 'import:.*:linear' tells 10 classes apart, .* \[0, 1000\)"):
+        GenerationTask(SPEC, "fgsm").check_data(32, 1000)
+    with pytest.raises(ValueError, match=r"surrogate '.*:background' tells 11 classes apart.*class_offset=1"):
+        GenerationTask("import:tests.models_of_tests:background", "fgsm").check_data(32, 10)
+
+
+def test_a_surrogate_that_maps_its_outputs_to_the_labels_is_taken_and_random_targets_are_labels() -> None:
+    task = GenerationTask("import:tests.models_of_tests:without_background", "mi_fgsm", {"target": "random"})
+    task.check_data(32, 10)
+    batch = make_batch(200)
+    made = task.predict_step(batch)
+    assert made.targets is not None
+    assert set(made.targets.tolist()) == set(range(10))
+    assert (made.targets != batch.labels).all()
+    assert torch.equal(made.predictions_clean, GenerationTask(SPEC, "fgsm").predict_step(batch).predictions_clean)
+
+
+def test_an_ensemble_with_a_background_class_in_one_member_is_refused_by_the_members_name() -> None:
+    task = GenerationTask([SPEC, "import:tests.models_of_tests:background"], "fgsm")
+    with pytest.raises(ValueError, match=r"surrogate 'import:.*:background' tells 11 classes apart"):
+        task.check_data(32, 10)
+
+
+def test_an_image_that_is_not_finite_is_stored_clean_and_named() -> None:
+    batch = make_batch()
+    made = GenerationTask(SPEC, "tests.attacks.attacks_of_tests.Broken").predict_step(batch)
+    assert made.not_finite == ["sample-0"]
+    assert torch.equal(made.images[:2], batch.images[:2])
+    assert (made.images[2:] == 255).all()  # clipped, not wrapped around
+    assert made.predictions[0] == made.predictions_clean[0]
+    assert bool(made.fooled[0]) == (made.predictions_clean[0] != batch.labels[0])
+
+
+@pytest.mark.parametrize(("attack", "not_finite"), [("torchattacks.MIFGSM", False), ("torchattacks.DeepFool", True)])
+def test_a_gradient_of_zero_that_others_divide_by_leaves_clean_images_never_garbage(
+    attack: str, not_finite: bool
+) -> None:
+    pytest.importorskip("torchattacks")
+    batch = make_batch()
+    batch.labels.fill_(9)
+    made = GenerationTask("import:tests.models_of_tests:blind", attack, {"steps": 2}).predict_step(batch)
+    assert made.not_finite == (batch.keys if not_finite else [])
+    assert torch.equal(made.images, batch.images)
+    assert not made.fooled.any()
+
+
+def test_an_attack_that_does_nothing_for_negative_outputs_returns_the_clean_images() -> None:
+    pytest.importorskip("torchattacks")
+    batch = make_batch()
+    task = GenerationTask([SPEC, OTHER], "torchattacks.CW", {"steps": 5}, fusion="loss")  # logarithms of probabilities
+    batch.labels.copy_(task.predict_step(batch).predictions_clean)
+    made = task.predict_step(batch)
+    assert torch.equal(made.images, batch.images)
+    assert not made.fooled.any()
+    assert made.not_finite == []
+
+
+def test_an_l2_attack_of_another_library_has_no_budget_of_grey_levels() -> None:
+    pytest.importorskip("torchattacks")
+    task = GenerationTask(SPEC, "torchattacks.PGDL2", {"eps": 3.0, "steps": 2})
+    made = task.predict_step(make_batch())
+    assert task.budget is None
+    assert made.images.shape == (6, 3, 32, 32)

@@ -14,7 +14,7 @@ from lit_adv.shards.distance import distance
 from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.labels import LabelReader
 from lit_adv.shards.listing import shard_name
-from lit_adv.shards.shard_file import AdversarialSample, update_digest
+from lit_adv.shards.shard_file import AdversarialSample, ShardCounts, update_digest
 from lit_adv.shards.sidecar import Sidecar, sidecar_url
 from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 from lit_adv.shards.verify.recorded_job import RecordedJob
@@ -126,15 +126,19 @@ def _check_sums(sidecar: Sidecar, records: Sequence[AdversarialSample], pixels_s
     count = max(len(records), 1)
     for name, found in {
         "samples_written": len(records),
-        "fooled": sum(record.fooled for record in records),
+        **ShardCounts.of(records)._asdict(),
         "linf_mean": sum(record.linf for record in records) / count,
         "l2_mean": math.fsum(record.l2 for record in records) / count,
         "pixels_sha256": pixels_sha256,
     }.items():
         said = getattr(sidecar, name)
+        if said is None:  # a sidecar of an earlier release
+            continue
         equal = math.isclose(said, found, rel_tol=1e-9) if isinstance(found, float) else said == found
         if not equal:
             yield f"its sidecar says {name} {said}, its samples say {found}"
+    if not {record.key for record in records if record.linf == 0}.issuperset(sidecar.not_finite or ()):
+        yield "its sidecar says not_finite of images that are changed or absent"
 
 
 def _read_record(files: Mapping[str, bytes], key: str, source_shard: str, reader: LabelReader) -> AdversarialSample:
