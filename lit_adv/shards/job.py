@@ -48,13 +48,22 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
     try:
         publish.create_exclusive(url, canonical_json(config))
     except FileExistsError:
-        named = list(differences(storage.read_json(url), json.loads(canonical_json(config))))
-        if named:
-            raise ConfigMismatchError(
-                f"{redact(folder)} belongs to a job with other settings:\n  "
-                + "\n  ".join(named)
-                + "\nUse those settings, choose another folder, or delete this one."
-            ) from None
+        require_same(folder, storage.read_json(url), config)
+
+
+def require_same(folder: str, recorded: Any, wanted: Mapping[str, Any]) -> None:
+    """Make sure that a folder's recorded configuration is the wanted one.
+
+    Raises:
+        ConfigMismatchError: If it is another; the message names every setting that differs.
+    """
+    named = list(differences(recorded, json.loads(canonical_json(wanted))))
+    if named:
+        raise ConfigMismatchError(
+            f"{redact(folder)} belongs to a job with other settings:\n  "
+            + "\n  ".join(named)
+            + "\nUse those settings, choose another folder, or delete this one."
+        ) from None
 
 
 def differences(recorded: Any, wanted: Any, path: str = "") -> Iterator[str]:
