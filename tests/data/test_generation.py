@@ -119,11 +119,14 @@ def test_the_fingerprint_holds_what_changes_bytes_and_no_more(two_shards: str) -
 
     base = fingerprint()
     assert base == {
-        "batch_size": 16, "image_size": 224, "resize": 256, "interpolation": "bicubic", "num_classes": 1000,
-        "label_field": "cls", "target_field": None, "shards": ["shard-000000", "shard-000001"],
+        "batch_size": 16, "image_size": 224, "resize": 256, "interpolation": "bicubic", "keep_size": True,
+        "num_classes": 1000, "label_field": "cls", "target_field": None, "shards": ["shard-000000", "shard-000001"],
     }  # fmt: skip
     assert fingerprint(num_workers=2) == base
-    changes = {"batch_size": 8, "image_size": 200, "resize": 300, "interpolation": "bilinear", "num_classes": 10}
+    changes = {
+        "batch_size": 8, "image_size": 200, "resize": 300, "interpolation": "bilinear", "keep_size": False,
+        "num_classes": 10,
+    }  # fmt: skip
     for name, value in changes.items():
         assert fingerprint(**{name: value}) != base
 

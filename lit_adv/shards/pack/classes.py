@@ -16,9 +16,10 @@ from lit_adv.shards.pack.walk import LeftOut, entries, examples, is_system_file,
 #: A folder of these names holds images without labels, or beside those that have some.
 IMAGE_FOLDERS = frozenset(("images", "clean"))
 
-_SPLITS = frozenset(
-    "dev eval evaluation extra heldout holdout test testing train training trainval val valid validation".split()
-)
+_SPLITS = {
+    "dev", "eval", "evaluation", "extra", "heldout", "holdout", "test", "testing", "train", "training", "trainval",
+    "val", "valid", "validation",
+}  # fmt: skip
 
 
 class ClassFolders(NamedTuple):
@@ -54,11 +55,13 @@ def read_class_folders(folder: Path, settings: LabelSettings, left_out: LeftOut)
             left_out.stray_images.append(path)
         else:
             left_out.add_file(path)
+    if not settings.skip_other:
+        left_out.refuse_other_formats()
     if not any(found.values()):
-        if not settings.skip_other:
-            left_out.refuse_images()
         raise FileNotFoundError(_no_images(folder))
     _refuse_what_is_no_class(folder, found)
+    if not settings.skip_other:
+        left_out.refuse_stray_images()
     # Skipping such a folder would shift the labels of all that follow; so would counting one that is no class.
     if empty := [name for name, images in found.items() if not images]:
         raise FileNotFoundError(f"class folders of {folder} without images: {', '.join(empty)}; fill or remove them")

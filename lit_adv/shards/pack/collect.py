@@ -93,8 +93,6 @@ def collect(source: str, labels: str | None = None, settings: LabelSettings | No
         root = folder
         images, classes, class_notes = read_class_folders(folder, settings, left_out)
         notes += class_notes
-        if not settings.skip_other:
-            left_out.refuse_images()
     return Collection(folder.resolve().name, with_keys(root, images), classes, notes + left_out.notes())
 
 

@@ -52,7 +52,9 @@ def with_keys(folder: Path, labeled: Sequence[Labeled]) -> list[LabeledImage]:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is labeled twice")
-    return [LabeledImage(path, key, *rest) for key, (path, *rest) in zip(_keys(names), labeled, strict=True)]
+    return [
+        LabeledImage(path, key, label, target) for key, (path, label, target) in zip(_keys(names), labeled, strict=True)
+    ]
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from lit_adv.shards.pack.imagenet import imagenet_indices, is_wordnet_id
 from lit_adv.shards.pack.keys import Labeled
 from lit_adv.shards.pack.settings import LabelSettings
 from lit_adv.shards.pack.table import Columns, Row, read_table
-from lit_adv.shards.pack.walk import LeftOut, entries, is_system_file, walk
+from lit_adv.shards.pack.walk import LeftOut, entries, is_system_file
 
 
 class ListedImages(NamedTuple):
@@ -48,9 +48,8 @@ def read_listed(folder: Path, table: Path, settings: LabelSettings, left_out: Le
     if not images:
         raise FileNotFoundError(f"{table} names no images that can be packed")
     notes = [_describe(table, columns, images, settings), *_doubts(images, settings)]
-    known = {path for path, _, _ in images}
-    if others := sum(path not in known for path in walk(finder.folder, LeftOut())):
-        notes.append(f"{others} images in {finder.folder} are not named in {table.name}, and are left out")
+    if others := _count_others(images, left_out):
+        notes.append(f"{others} images beside those that {table.name} names are left out")
     return ListedImages(finder.folder, images, notes)
 
 
@@ -150,6 +149,20 @@ def _describe(table: Path, columns: Columns, images: list[Labeled], settings: La
     targets = sum(target is not None for _, _, target in images)
     aimed = "" if columns.target is None else f"; {targets} of {len(images)} images have a target"
     return f"labels are the {column} of {table}{offset}: {min(labels)} to {max(labels)}{aimed}"
+
+
+def _count_others(images: list[Labeled], left_out: LeftOut) -> int:
+    """Return how many images lie beside those that are named."""
+    known = {path for path, _, _ in images} | set(left_out.other_formats)
+    beside = LeftOut()
+    for folder in {path.parent for path in known}:
+        for entry in entries(folder):
+            path = folder / entry.name
+            if path not in known and is_image_name(entry.name) and not is_system_file(entry.name):
+                beside.stray_images.append(path)
+            elif path not in known:
+                beside.add_file(path)
+    return len(beside.stray_images) + len(beside.other_formats)
 
 
 def _doubts(images: list[Labeled], settings: LabelSettings) -> list[str]:

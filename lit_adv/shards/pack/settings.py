@@ -15,8 +15,8 @@ class LabelSettings:
     """How labels are read.
 
     Attributes:
-        classes: ``imagenet``: ImageNet-1k's own indices, of WordNet ids or as they are. ``nips2017``: the same, from the
-            CSV file of the NIPS 2017 competition, whose labels and targets count from 1. None: any indices.
+        classes: ``imagenet``: ImageNet-1k's own indices, of WordNet ids or as they are. ``nips2017``: the same, from
+            the CSV file of the NIPS 2017 competition, whose labels and targets count from 1. None: any indices.
         image_column: The CSV file's column of image names; found by its name if None. So are the other two.
         label_column: Its column of labels.
         target_column: Its column of the classes that attacks are to aim at.

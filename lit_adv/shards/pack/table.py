@@ -12,16 +12,17 @@ from typing import NamedTuple
 from lit_adv.shards.pack.settings import LabelSettings
 
 # Names of columns, in small letters without anything between them.
-_IMAGE = frozenset(
-    "file filename filepath image imagefile imagefilename imageid imagename imagepath img imgid imgname imgpath name "
-    "path".split()
-)
-_LABEL = frozenset(
-    "class classid classidx classindex groundtruth label labelid labelidx labelindex labels truelabel".split()
-)
-_TARGET = frozenset("targetclass targetedclass targetedlabel targetlabel".split())
+_IMAGE = {
+    "file", "filename", "filepath", "image", "imagefile", "imagefilename", "imageid", "imagename", "imagepath",
+    "img", "imgid", "imgname", "imgpath", "name", "path",
+}  # fmt: skip
+_LABEL = {
+    "class", "classid", "classidx", "classindex", "groundtruth", "label", "labelid", "labelidx", "labelindex",
+    "labels", "truelabel",
+}  # fmt: skip
+_TARGET = {"targetclass", "targetedclass", "targetedlabel", "targetlabel"}
 #: Many call the true label so, but in this field it is what an attack aims at.
-_UNCLEAR = frozenset(("target", "targets"))
+_UNCLEAR = {"target", "targets"}
 _FORMS = "filename,label or filename,label,targeted_label"
 
 
@@ -90,7 +91,7 @@ def read_table(path: Path, folder: Path, settings: LabelSettings) -> Table:
         return Table(_rows(path, lines, len(cells), columns), columns)
     if len(cells) < 2:
         raise ValueError(
-            f"{path}, line {line}: need a file name and a label, separated by a comma, a semicolon or a tab, got {cells}"
+            f"{path}, line {line}: need a file name and a label, a comma, a semicolon or a tab between, got {cells}"
         )
     if len(cells) > 2 or not (re.fullmatch("-?[0-9]+", cells[1]) or (folder / cells[0]).is_file()):
         raise ValueError(
@@ -156,7 +157,7 @@ def _columns(path: Path, line: int, header: Sequence[str], settings: LabelSettin
     return Columns(image, label, target, header[label])
 
 
-def _find(where: str, header: Sequence[str], wanted: str | None, known: frozenset[str], role: str) -> int | None:
+def _find(where: str, header: Sequence[str], wanted: str | None, known: set[str], role: str) -> int | None:
     """Return the number of a role's column; None if there is none, and the user names none."""
     if wanted is not None:
         found = [number for number, name in enumerate(header) if name == wanted]

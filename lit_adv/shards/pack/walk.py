@@ -11,15 +11,16 @@ from pathlib import Path, PurePosixPath
 from lit_adv.shards.listing import IMAGE_EXTENSIONS, is_image_name
 
 #: Formats of images that a shard's reader does not take.
-_OTHER_FORMATS = frozenset(
-    "apng arw avif bmp cr2 dib dng gif heic heif ico j2k jfif jls jp2 jpc jpe jpf jpx jxl nef pbm pcx pfm pgm pnm ppm "
-    "psd ras sgi svg tga tif tiff xbm".split()
-)
-_SYSTEM_FOLDERS = frozenset(
-    ("__macosx", "__pycache__", "lost+found", "network trash folder", "recycled", "recycler",
-     "system volume information", "temporary items")
-)  # fmt: skip
-_SYSTEM_FILES = frozenset(("desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"))
+_OTHER_FORMATS = {
+    "apng", "arw", "avif", "bmp", "cr2", "dib", "dng", "gif", "heic", "heif", "ico", "j2k", "jfif", "jls", "jp2",
+    "jpc", "jpe", "jpf", "jpx", "jxl", "nef", "pbm", "pcx", "pfm", "pgm", "pnm", "ppm", "psd", "ras", "sgi", "svg",
+    "tga", "tif", "tiff", "xbm",
+}  # fmt: skip
+_SYSTEM_FOLDERS = {
+    "__macosx", "__pycache__", "lost+found", "network trash folder", "recycled", "recycler",
+    "system volume information", "temporary items",
+}  # fmt: skip
+_SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"}
 _NAMED = 3  # examples in one message
 
 
@@ -48,17 +49,24 @@ class LeftOut:
         else:
             self.not_images[_extension(path) or "no extension"] += 1
 
-    def refuse_images(self) -> None:
-        """Make sure that no image is lost.
+    def refuse_other_formats(self) -> None:
+        """Make sure that no image is lost for its format.
 
         Raises:
-            ValueError: If there are images that cannot be packed; the message counts them and names the remedies.
+            ValueError: If there are such images; the message counts them and names the remedies.
         """
         if self.other_formats:
             raise ValueError(
                 f"{self._formats()}; convert them to one of {', '.join(IMAGE_EXTENSIONS)} (a jfif or jpe file need "
                 "only be renamed to jpg), or leave them out with lit-adv pack --skip-other"
             )
+
+    def refuse_stray_images(self) -> None:
+        """Make sure that no image is lost for want of a class.
+
+        Raises:
+            ValueError: If there are such images; the message counts them and names the remedies.
+        """
         if self.stray_images:
             raise ValueError(
                 f"{self._stray()}; move them into one, name their labels in a CSV file with --labels, or leave them "
@@ -127,8 +135,8 @@ def is_system_folder(name: str) -> bool:
     """Tell whether a folder's name is one that systems, storage boxes and tools give their own.
 
     Example:
-        >>> [name for name in ("__MACOSX", ".git", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat") if is_system_folder(name)]
-        ['__MACOSX', '.git', '@eaDir', '#recycle', '$RECYCLE.BIN']
+        >>> [is_system_folder(name) for name in ("__MACOSX", ".git", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat")]
+        [True, True, True, True, True, False]
     """
     return name.startswith((".", "@", "#", "$")) or name.lower() in _SYSTEM_FOLDERS
 
