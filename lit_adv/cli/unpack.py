@@ -13,8 +13,8 @@ def unpack(arguments: Sequence[str], prog: str = "lit-adv unpack") -> int:
     """Unpack shards, and say where the images are; return the exit status, 1 if samples were left out."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description=f"Write the images of shards into FOLDER/{IMAGES} as PNG files of the same pixels, and their labels "
-        f"into FOLDER/{TABLE} (filename,label, and targeted_label where there are targets).",
+        description=f"Write the images of shards into FOLDER/{IMAGES} as PNG files of the same pixels, and their "
+        f"labels into FOLDER/{TABLE} (filename,label, and targeted_label where there are targets).",
     )
     parser.add_argument("shards", help="a tar file, a brace pattern, a glob or a folder of shards, local or remote")
     parser.add_argument("folder", help="folder for the images; it must be empty, or not be there")

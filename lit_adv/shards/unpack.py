@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -23,6 +19,7 @@ from lit_adv.shards.labels import LabelReader
 from lit_adv.shards.listing import IMAGE_EXTENSIONS, list_shards, shard_name
 from lit_adv.shards.pack.keys import TARGET_FIELD, hashed, plain
 from lit_adv.shards.remote import redact
+from lit_adv.shards.staging import staged_folder
 from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 
 IMAGES, CLEAN, TABLE = "images", "clean", "labels.csv"
@@ -65,9 +62,9 @@ def unpack(
 ) -> Unpacked:
     """Write the images of shards into a folder.
 
-    The folder gets ``images/KEY.png``, ``labels.csv`` with the columns ``filename``, ``label`` and, if there are targets,
-    ``targeted_label``, and ``clean/KEY.png`` on request; the pixels are those of the shards. It appears as a whole when
-    all is written.
+    The folder gets ``images/KEY.png``, ``labels.csv`` with the columns ``filename``, ``label`` and, if there are
+    targets, ``targeted_label``, and ``clean/KEY.png`` on request; the pixels are those of the shards. It appears as a
+    whole when all is written.
 
     Args:
         shards: See :func:`lit_adv.shards.listing.list_shards`.
@@ -84,16 +81,21 @@ def unpack(
         ValueError: If ``folder`` is not local.
         MendableError: If a shard is damaged, has no clean images, or none of its samples can be used.
     """
-    place = _check_folder(folder)
+    place = storage.local_path(folder)
+    if place is None:
+        raise ValueError(f"{redact(folder)} is not a local folder")
     urls = list_shards(shards)
     reader = LabelReader(num_classes=_ANY_CLASS, label_field=label_field)
-    with _staging(place) as staging:
+    with staged_folder(place, (IMAGES, CLEAN, TABLE, _ROWS)) as staging:
         made = Unpacked()
         with (staging / _ROWS).open("w", newline="") as rows:
+            writer = _Writer(staging, rows, class_folders, made)
             for url in urls:
-                _unpack_shard(url, _Writer(staging, rows, class_folders, made), reader, clean)
+                _unpack_shard(url, writer, reader, clean)
         if not made.images:
-            raise MendableError(f"no sample of {redact(shards)} can be used: {'; '.join(made.reasons) or 'it has none'}")
+            raise MendableError(
+                f"no sample of {redact(shards)} can be used: {'; '.join(made.reasons) or 'it has none'}"
+            )
         _write_table(staging, with_targets=made.targets > 0)
     return made
 
@@ -196,59 +198,3 @@ def _write_table(folder: Path, with_targets: bool) -> None:
         table.writerow(_HEADER[:width])
         table.writerows(row[:width] for row in csv.reader(rows))
     (folder / _ROWS).unlink()
-
-
-def _check_folder(url: str) -> Path:
-    path = storage.local_path(url)
-    if path is None:
-        raise ValueError(f"{redact(url)} is not a local folder")
-    path = path.resolve()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} is there already and is not an empty folder; name another, or remove it")
-    if path.is_mount():
-        raise OSError(f"{path} is a mount point; name a folder in it")
-    return path
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside ``folder`` that takes its place in the end, and is removed if the body fails.
-
-    What a killed process left in it is removed first.
-    """
-    staging = folder.with_name(f".{folder.name}.partial")
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError as error:
-        raise OSError(f"cannot write into {folder.parent} ({error}); choose another folder") from error
-    try:
-        _lock(descriptor, folder)
-        _clear(staging)
-        try:
-            yield staging
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FileExistsError(f"another process is unpacking into {folder}") from None
-    except OSError:
-        return  # a file system without locks
-
-
-def _clear(staging: Path) -> None:
-    for name in (IMAGES, CLEAN):
-        if (staging / name).exists():
-            shutil.rmtree(staging / name)
-    for name in (TABLE, _ROWS):
-        (staging / name).unlink(missing_ok=True)
-    if any(staging.iterdir()):
-        raise FileExistsError(f"{staging} holds other files than an unpacking that was killed; remove it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,8 @@ def with_keys(folder: Path, labeled: Sequence[Labeled]) -> list[LabeledImage]:
     Raises:
         ValueError: If an image is labeled twice, or lies outside of the folder.
     """
-    names = [_name(folder, path) for path, _, _ in labeled]
+    start = os.path.abspath(folder)  # noqa: PTH100 - which takes out "..", and links as they are
+    names = [_name(start, path) for path, _, _ in labeled]
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"{twice} is labeled twice")
@@ -73,9 +75,9 @@ def hashed(text: str, name: str) -> str:
     return f"{plain(text)[:_LONGEST]}-{digest}"
 
 
-def _name(folder: Path, path: Path) -> str:
+def _name(folder: str, path: Path) -> str:
     try:
-        return path.relative_to(folder).as_posix()
+        return Path(os.path.abspath(path)).relative_to(folder).as_posix()  # noqa: PTH100
     except ValueError:
         raise ValueError(f"{path} lies outside of {folder}; give the folder that holds all images") from None
 

@@ -83,13 +83,14 @@ class _Finder:
 
 def _choose_finder(folder: Path, table: Path, first: Row) -> _Finder:
     """Choose by the first image whether names begin in the folder or in its folder ``images``."""
-    finders = [finder for finder in (_Finder(folder), _Finder(folder / "images")) if finder.find(first.image)]
-    if len(finders) > 1:
+    outer, inner = _Finder(folder), _Finder(folder / "images")
+    outside, inside = outer.find(first.image), inner.find(first.image)
+    if outside and inside and outside != inside:  # an absolute name means one file in both
         raise ValueError(
             f"{table}, line {first.line}: {first.image} is in {folder} and in {folder / 'images'}; remove one, or give "
             f"the folder that is meant: lit-adv pack {folder / 'images'} OUT --labels {table}"
         )
-    return finders[0] if finders else _Finder(folder)
+    return inner if inside and not outside else outer
 
 
 def _images(
