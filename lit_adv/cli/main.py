@@ -36,6 +36,7 @@ COMMANDS = {
     "fit": Command("train:fit", "train a classifier, or the denoiser of a defense, on clean and adversarial shards"),
     "validate": Command("train:validate", "measure a classifier's clean and robust accuracy, as each epoch's end does"),
     "pack": Command("pack:pack", "turn a folder of images into shards"),
+    "unpack": Command("unpack:unpack", "turn shards into a folder of PNG files with a CSV file of labels"),
     "verify": Command("verify:verify", "re-read what generate made, name every fault, and remove what is faulty"),
     "examples": Command("examples:examples", "draw adversarial images beside the clean ones"),
     "sample": Command("sample:sample", "pack 20 real, labeled ImageNet images, for a first try"),

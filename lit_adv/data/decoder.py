@@ -38,10 +38,14 @@ class Sample(NamedTuple):
 class Decoder(LabelReader):
     """Decodes samples. Images are resized to a shorter side of ``resize`` and cropped in the middle.
 
+    An image whose sides both are ``image_size`` already, as in data sets made for a model, is left as it is: resizing
+    and cropping it would blur it and cut its edges off.
+
     Attributes:
         image_size: Side of the square crop, in pixels.
         resize: Shorter side before cropping, in pixels.
         interpolation: How pixels are interpolated, with antialiasing.
+        keep_size: Whether images of that very size are left as they are.
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the target class; None if there are no targets.
@@ -54,6 +58,7 @@ class Decoder(LabelReader):
     image_size: int = 224
     resize: int = 256
     interpolation: Interpolation = "bicubic"
+    keep_size: bool = True
     image_field: str | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +89,8 @@ class Decoder(LabelReader):
         return decode_image(files, image_field=self.image_field)
 
     def _fit(self, image: Image.Image) -> Tensor:
+        if self.keep_size and image.size == (self.image_size, self.image_size):
+            return torch.as_tensor(functional.pil_to_tensor(image))
         shorter, longer = sorted(image.size)
         if longer / shorter * self.resize**2 > MAX_PIXELS:
             raise SampleError(f"an image of {image.width}x{image.height} is too narrow to resize")

@@ -37,12 +37,14 @@ class GenerationDataModule(LightningDataModule):
 
     Args:
         shards: A tar file, a brace pattern, a glob, a folder, or a list of these; local or remote. A local folder
-            of class folders with images is packed into shards beside it first.
+            of class folders with images, or of images and a ``labels.csv``, is packed into shards beside it first.
         batch_size: Images a batch.
         num_workers: Processes that read and decode.
         image_size: Side of the square images, in pixels; by default the surrogate's own on the command line, else 224.
         resize: Shorter side before the central crop, in pixels; by default ``image_size / 0.875``, rounded down.
         interpolation: How pixels are interpolated.
+        keep_size: Leave an image as it is whose width and height are ``image_size`` already; else it is resized and
+            cropped like any other.
         num_classes: Labels lie in [0, num_classes).
         label_field: ``cls`` for the sample's ``cls`` file; any other name is a field of its ``json`` file.
         target_field: Field of the ``json`` file that holds the class the image is to be taken for, if any.
@@ -70,6 +72,7 @@ class GenerationDataModule(LightningDataModule):
         image_size: int | None = None,
         resize: int | None = None,
         interpolation: Interpolation = "bicubic",
+        keep_size: bool = True,
         num_classes: int = 1000,
         label_field: str = "cls",
         target_field: str | None = None,
@@ -89,6 +92,7 @@ class GenerationDataModule(LightningDataModule):
             image_size=side,
             resize=int(side / 0.875) if resize is None else resize,
             interpolation=interpolation,
+            keep_size=keep_size,
             num_classes=num_classes,
             label_field=label_field,
             target_field=target_field,

@@ -54,14 +54,23 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
         return wanted
     except FileExistsError:
         recorded = storage.read_json(url)
-        named = list(differences(_without_shards(recorded), wanted))
-        if named:
-            raise ConfigMismatchError(
-                f"{redact(folder)} belongs to a job with other settings:\n  "
-                + "\n  ".join(named)
-                + "\nUse those settings, choose another folder, or delete this one."
-            ) from None
+        require_same(folder, _without_shards(recorded), wanted)
         return dict(recorded)
+
+
+def require_same(folder: str, recorded: Any, wanted: Mapping[str, Any]) -> None:
+    """Make sure that a folder's recorded configuration is the wanted one.
+
+    Raises:
+        ConfigMismatchError: If it is another; the message names every setting that differs.
+    """
+    named = list(differences(recorded, json.loads(canonical_json(wanted))))
+    if named:
+        raise ConfigMismatchError(
+            f"{redact(folder)} belongs to a job with other settings:\n  "
+            + "\n  ".join(named)
+            + "\nUse those settings, choose another folder, or delete this one."
+        ) from None
 
 
 def _without_shards(record: Any) -> Any:

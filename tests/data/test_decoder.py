@@ -28,6 +28,24 @@ def test_resizing_and_cropping_equal_torchvision(size: tuple[int, int], interpol
     assert (image.dtype, image.shape, label, target) == (torch.uint8, (3, 16, 16), 7, None)
 
 
+def test_an_image_of_the_models_size_is_left_as_it_is_unless_chosen_otherwise() -> None:
+    files = {"png": tiny_shards.image_file(0, (16, 16), "PNG"), "cls": b"0"}
+    stored = torch.from_numpy(np.array(Image.open(BytesIO(files["png"])))).permute(2, 0, 1)
+    kept, _, _ = Decoder(image_size=16, resize=18)(files)
+    assert torch.equal(kept, stored)
+    transform = v2.Compose([v2.Resize(18, v2.InterpolationMode.BICUBIC), v2.CenterCrop(16), v2.PILToTensor()])
+    resized, _, _ = Decoder(image_size=16, resize=18, keep_size=False)(files)
+    assert torch.equal(resized, transform(Image.open(BytesIO(files["png"]))))
+    assert not torch.equal(resized, stored)
+
+
+@pytest.mark.parametrize("size", [(16, 18), (18, 16), (17, 17)])
+def test_an_image_of_nearly_that_size_is_resized(size: tuple[int, int]) -> None:
+    files = {"png": tiny_shards.image_file(0, size, "PNG"), "cls": b"0"}
+    images = [Decoder(image_size=16, resize=18, keep_size=keep)(files).image for keep in (True, False)]
+    assert torch.equal(*images)
+
+
 def test_grey_is_repeated() -> None:
     image, _, _ = DECODER({"png": tiny_shards.encode(Image.fromarray(RAMP)), "cls": b"0"})
     assert torch.equal(image, torch.from_numpy(RAMP).expand(3, 8, 8))

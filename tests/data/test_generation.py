@@ -1,5 +1,6 @@
 """Which shards a process makes."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import shard_name
 from lit_adv.shards.sidecar import finished
 from tests import tiny_job, tiny_shards
+from tests.shards.pack.tiny_folders import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
 
@@ -111,6 +113,27 @@ def test_a_folder_of_images_is_packed_first(tmp_path: Path) -> None:
     assert (tmp_path / "images-shards/images-000000.tar").exists()
 
 
+def test_a_folder_with_a_table_is_packed_first_and_its_targets_are_aimed_at(tmp_path: Path) -> None:
+    (tmp_path / "data/images").mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / f"data/images/{number}.png").write_bytes(tiny_shards.image_file(number, (16, 16), "PNG"))
+    (tmp_path / "data/labels.csv").write_text("filename,label,targeted_label\n0.png,5,1\n1.png,0,2\n2.png,7,3\n")
+    writer = tiny_job.generate(str(tmp_path / "data"), str(tmp_path / "out"), target_field="target_label")
+    assert writer.summary.images == 3
+    made = {key: json.loads(files["json"]) for key, files in samples(tmp_path / "out").items()}
+    assert {key: (record["label"], record["target"]) for key, record in made.items()} == {
+        "0": (5, 1), "1": (0, 2), "2": (7, 3)
+    }  # fmt: skip
+
+
+def test_a_tree_of_splits_is_refused_before_anything_is_attacked(tmp_path: Path) -> None:
+    for name in ("train/cat/0.jpg", "train/dog/1.jpg", "val/cat/2.jpg", "val/dog/3.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(tiny_shards.image_file())
+    with pytest.raises(ValueError, match=r"holds splits \(train, val\), not classes"):
+        tiny_job.generate(str(tmp_path / "images"), str(tmp_path / "out"))
+
+
 def test_the_fingerprint_holds_what_changes_bytes_and_no_more(two_shards: str) -> None:
     def fingerprint(**settings: object) -> dict[str, object]:
         data = GenerationDataModule(two_shards, **settings)  # type: ignore[arg-type]
@@ -119,12 +142,14 @@ def test_the_fingerprint_holds_what_changes_bytes_and_no_more(two_shards: str) -
 
     base = fingerprint()
     assert base == {
-        "batch_size": 16, "image_size": 224, "resize": 256, "interpolation": "bicubic", "num_classes": 1000,
-        "label_field": "cls", "target_field": None,
+        "batch_size": 16, "image_size": 224, "resize": 256, "interpolation": "bicubic", "keep_size": True,
+        "num_classes": 1000, "label_field": "cls", "target_field": None,
     }  # fmt: skip
     assert fingerprint(num_workers=2) == base
-    changes = {"batch_size": 8, "image_size": 200, "resize": 300, "interpolation": "bilinear", "num_classes": 10}
-    changes |= {"image_field": "png"}
+    changes = {
+        "batch_size": 8, "image_size": 200, "resize": 300, "interpolation": "bilinear", "keep_size": False,
+        "num_classes": 10, "image_field": "png",
+    }  # fmt: skip
     for name, value in changes.items():
         assert fingerprint(**{name: value}) != base
 
