@@ -14,8 +14,8 @@ from PIL import Image
 from lit_adv.cli.generate import generate
 from lit_adv.cli.main import run as main
 from lit_adv.models import load_model
+from lit_adv.packing.sample import pack_foolbox_sample
 from lit_adv.shards.attacked import DamagedShardsError
-from lit_adv.shards.sample import pack_foolbox_sample
 from tests.conftest import WandbCalls
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked, read_stored
 

@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from lit_adv.cli.arguments import at_least_one
-from lit_adv.shards.pack import LabelSettings, collect, pack_images
-from lit_adv.shards.pack.settings import Classes
+from lit_adv.packing import LabelSettings, collect, pack_images
+from lit_adv.packing.settings import Classes
 from lit_adv.shards.remote import redact
 
 _SHOWN = 3  # classes of either end
@@ -54,7 +53,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="store_true",
         help="leave out images that cannot be packed: of other formats, or beside the class folders",
     )
-    parser.add_argument("--samples-per-shard", type=at_least_one, default=1000, help="images a shard (default: 1000)")
+    parser.add_argument("--samples-per-shard", type=int, default=1000, help="images a shard (default: 1000)")
     parser.add_argument("--prefix", help="the shards' common name (default: the source folder's)")
     return parser
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from lit_adv.packing.sample import pack_foolbox_sample
 from lit_adv.shards.remote import redact
-from lit_adv.shards.sample import pack_foolbox_sample
 
 
 def sample(arguments: Sequence[str], prog: str = "lit-adv sample") -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from lit_adv.shards.unpack import CLEAN, IMAGES, TABLE
-from lit_adv.shards.unpack import unpack as unpack_shards
+from lit_adv.packing.unpack import CLEAN, IMAGES, TABLE
+from lit_adv.packing.unpack import unpack as unpack_shards
 
 
 def unpack(arguments: Sequence[str], prog: str = "lit-adv unpack") -> int:

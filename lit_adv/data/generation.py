@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader
 from lit_adv.data.batch import ImageBatch
 from lit_adv.data.decoder import Decoder, Interpolation
 from lit_adv.data.reader import read_batches
+from lit_adv.packing import is_image_folder, pack
 from lit_adv.shards import storage
 from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import is_http, list_shards, refuse_own_input, shard_name
-from lit_adv.shards.pack import is_image_folder, pack
 from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import finished, read_sidecars
 

@@ -44,7 +44,7 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ("pack images file/out", "cannot write into the folder file/out"),
         ("pack images out --labels none.csv", "none.csv"),
         ("pack images out --labels bad.csv", "bad.csv, line 1"),
-        ("pack images out --samples-per-shard 0", "must be a number from 1, got '0'"),
+        ("pack images out --samples-per-shard 0", "samples_per_shard must lie in [1,"),
         ("examples nowhere", "there is no shard nowhere"),
         ("examples shard.tar", "holds no clean images"),
         ("examples shard.tar --count 0", "must be a number from 1, got '0'"),
@@ -85,6 +85,7 @@ def test_generation_names_what_is_wrong(
         monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     fine = ["--data.shards=shard.tar", "--output.path=out", "--trainer.accelerator=cpu", "--data.image_size=32"]
+    fine.append("--data.num_classes=10")
     rest = [argument for argument in fine if argument.partition("=")[0] != typed.partition("=")[0]]
     assert message in said(["generate", LINEAR, "--trainer.logger=false", *rest, typed], capsys)
 
@@ -100,6 +101,7 @@ def test_wandb_never_ends_the_work(place: str, tmp_path: Path) -> None:
     logger = "--trainer.logger={class_path: lit_adv.loggers.OfflineWandbLogger}"
     command = [
         *(sys.executable, str(ROOT / "generate.py"), LINEAR, "--model.attack=fgsm", "--data.image_size=32", logger),
+        "--data.num_classes=10",
         *(f"--data.shards={tmp_path}/shard.tar", f"--output.path={tmp_path}/out", "--trainer.accelerator=cpu"),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}

@@ -13,7 +13,7 @@ from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import shard_name
 from lit_adv.shards.sidecar import finished
 from tests import tiny_job, tiny_shards
-from tests.shards.pack.tiny_folders import samples
+from tests.packing.tiny_folders import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
 

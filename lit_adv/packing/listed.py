@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_adv.packing.imagenet import imagenet_indices, is_wordnet_id
+from lit_adv.packing.keys import Labeled
+from lit_adv.packing.settings import LabelSettings
+from lit_adv.packing.table import Columns, Row, read_table
+from lit_adv.packing.walk import LeftOut, entries, is_system_file
 from lit_adv.shards.listing import is_image_name
-from lit_adv.shards.pack.imagenet import imagenet_indices, is_wordnet_id
-from lit_adv.shards.pack.keys import Labeled
-from lit_adv.shards.pack.settings import LabelSettings
-from lit_adv.shards.pack.table import Columns, Row, read_table
-from lit_adv.shards.pack.walk import LeftOut, entries, is_system_file
 
 
 class ListedImages(NamedTuple):

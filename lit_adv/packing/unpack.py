@@ -12,14 +12,14 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from lit_adv.errors import MendableError
+from lit_adv.packing.keys import TARGET_FIELD, hashed, plain
+from lit_adv.packing.staging import staged_folder
 from lit_adv.shards import storage
 from lit_adv.shards.decode import decode_image
 from lit_adv.shards.encode import encode_image
 from lit_adv.shards.labels import LabelReader
 from lit_adv.shards.listing import IMAGE_EXTENSIONS, list_shards, shard_name
-from lit_adv.shards.pack.keys import TARGET_FIELD, hashed, plain
 from lit_adv.shards.remote import redact
-from lit_adv.shards.staging import staged_folder
 from lit_adv.shards.tar import SampleError, ShardError, index_samples, read_sample
 
 IMAGES, CLEAN, TABLE = "images", "clean", "labels.csv"
@@ -145,7 +145,7 @@ def _file_name(key: str) -> str:
 def _unpack_shard(url: str, writer: _Writer, reader: LabelReader, clean: bool) -> None:
     try:
         with storage.staged(url) as file:
-            for number, sample in enumerate(index_samples(file, url, may_be_empty=True)):
+            for number, sample in enumerate(index_samples(file, url)):
                 try:
                     decoded = _decode(read_sample(file, sample), reader, clean)
                 except SampleError as error:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_adv.packing.imagenet import CLASS_COUNT, imagenet_indices, is_wordnet_id
+from lit_adv.packing.keys import Labeled
+from lit_adv.packing.settings import LabelSettings
+from lit_adv.packing.walk import LeftOut, entries, examples, is_system_file, is_system_folder, walk
 from lit_adv.shards.listing import is_image_name
-from lit_adv.shards.pack.imagenet import CLASS_COUNT, imagenet_indices, is_wordnet_id
-from lit_adv.shards.pack.keys import Labeled
-from lit_adv.shards.pack.settings import LabelSettings
-from lit_adv.shards.pack.walk import LeftOut, entries, examples, is_system_file, is_system_folder, walk
 
 #: A folder of these names holds images without labels, or beside those that have some.
 IMAGE_FOLDERS = frozenset(("images", "clean"))

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lit_adv.errors import MendableError
+from lit_adv.packing import LabeledImage, pack_images, write
 from lit_adv.shards.job import ConfigMismatchError
-from lit_adv.shards.pack import LabeledImage, pack_images, write
-from tests.shards.pack.tiny_folders import labels, make, pack
+from tests.packing.tiny_folders import labels, make, pack
 
 SHARD = "in-000001.tar"
 

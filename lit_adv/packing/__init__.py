@@ -3,11 +3,11 @@
 The images' bytes are stored untouched. What cannot be packed is refused or counted, never lost in silence.
 """
 
-from lit_adv.shards.pack.collect import Collection, collect, is_image_folder, pack
-from lit_adv.shards.pack.keys import TARGET_FIELD, LabeledImage
-from lit_adv.shards.pack.record import PACK_FILE
-from lit_adv.shards.pack.settings import LabelSettings
-from lit_adv.shards.pack.write import pack_images
+from lit_adv.packing.collect import Collection, collect, is_image_folder, pack
+from lit_adv.packing.keys import TARGET_FIELD, LabeledImage
+from lit_adv.packing.record import PACK_FILE
+from lit_adv.packing.settings import LabelSettings
+from lit_adv.packing.write import pack_images
 
 __all__ = [
     "PACK_FILE",

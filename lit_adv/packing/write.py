@@ -6,10 +6,10 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
+from lit_adv.packing.keys import TARGET_FIELD, LabeledImage
+from lit_adv.packing.record import PackRecord, Proof
 from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.job import canonical_json
-from lit_adv.shards.pack.keys import TARGET_FIELD, LabeledImage
-from lit_adv.shards.pack.record import PackRecord, Proof
 from lit_adv.shards.remote import redact
 from lit_adv.shards.tar import MAX_MEMBER_BYTES, MAX_MEMBERS
 from lit_adv.shards.tar_writer import TarWriter

@@ -17,10 +17,10 @@ from torchvision.datasets import ImageFolder
 
 from lit_adv.cli.main import run
 from lit_adv.errors import MendableError
-from lit_adv.shards import unpack as unpack_module
+from lit_adv.packing import unpack as unpack_module
 from tests import tiny_job
 from tests.escapes import writes_outside
-from tests.shards.pack.tiny_folders import labels, samples, targets
+from tests.packing.tiny_folders import labels, samples, targets
 from tests.tiny_shards import image_file, sample_files
 
 
@@ -164,7 +164,7 @@ def test_a_folder_that_holds_anything_is_refused_and_left_alone(attacked: Path, 
 
 def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(attacked: Path, tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom lit_adv.shards import unpack\nadd, count = unpack._Writer.add, []\n"
+        "import os, signal, sys\nfrom lit_adv.packing import unpack\nadd, count = unpack._Writer.add, []\n"
         "def dying(*args):\n    count.append(add(*args))\n    len(count) < 5 or os.kill(os.getpid(), signal.SIGKILL)\n"
         "unpack._Writer.add = dying\nunpack.unpack(sys.argv[1], sys.argv[2])"
     )
@@ -215,7 +215,7 @@ def test_samples_that_cannot_be_used_are_counted_and_named(
 
 def test_a_sample_of_two_images_is_left_out(tmp_path: Path, make_shard: Callable[..., Path]) -> None:
     shard = make_shard(files={"a.cls": b"1", "a.jpg": image_file(0), "a.png": image_file(1, image_format="PNG")})
-    with pytest.raises(MendableError, match="no sample of .* can be used: .*it has more than one image: jpg, png"):
+    with pytest.raises(MendableError, match=r"no sample of .* can be used: .*it has more than one image: jpg, png"):
         unpack(shard, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from lit_adv.shards.pack.settings import LabelSettings
+from lit_adv.packing.settings import LabelSettings
 
 # Names of columns, in small letters without anything between them.
 _IMAGE = {

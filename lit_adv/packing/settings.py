@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lit_adv.shards.pack.imagenet import CLASS_COUNT
+from lit_adv.packing.imagenet import CLASS_COUNT
 
 Classes = Literal["imagenet", "nips2017"]
 

@@ -6,14 +6,14 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_adv.packing.classes import IMAGE_FOLDERS, class_names, read_class_folders
+from lit_adv.packing.keys import LabeledImage, with_keys
+from lit_adv.packing.listed import read_listed
+from lit_adv.packing.settings import LabelSettings
+from lit_adv.packing.walk import LeftOut, entries, is_system_file, walk
+from lit_adv.packing.write import pack_images
 from lit_adv.shards import storage
 from lit_adv.shards.listing import is_image_name
-from lit_adv.shards.pack.classes import IMAGE_FOLDERS, class_names, read_class_folders
-from lit_adv.shards.pack.keys import LabeledImage, with_keys
-from lit_adv.shards.pack.listed import read_listed
-from lit_adv.shards.pack.settings import LabelSettings
-from lit_adv.shards.pack.walk import LeftOut, entries, is_system_file, walk
-from lit_adv.shards.pack.write import pack_images
 
 TABLE = "labels.csv"  # is read if it lies in a folder without class folders
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from lit_adv.shards.pack import LabeledImage, pack_images
+from lit_adv.packing import LabeledImage, pack_images
 
 SAMPLES_PER_SHARD = 10
 

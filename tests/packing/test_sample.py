@@ -6,7 +6,7 @@ import pytest
 
 from lit_adv.data.decoder import Decoder
 from lit_adv.data.reader import read_batches
-from lit_adv.shards import sample
+from lit_adv.packing import sample
 from lit_adv.shards.listing import list_shards
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shards.pack.tiny_folders import make, pack, samples
+from tests.packing.tiny_folders import make, pack, samples
 
 SYSTEM = ("__MACOSX", ".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found",
           ".ipynb_checkpoints", "@Recycle", "#snapshot", "__pycache__", ".Trash-1000")  # fmt: skip

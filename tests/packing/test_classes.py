@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_adv.shards.pack import imagenet
-from tests.shards.pack.tiny_folders import make, pack
+from lit_adv.packing import imagenet
+from tests.packing.tiny_folders import make, pack
 
 
 def test_numbers_mean_themselves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,8 +37,8 @@ def test_numbers_may_be_shifted(tmp_path: Path) -> None:
         (("1/a.jpg", "2/a.jpg", "cat/a.jpg"), (), r"some class folders of .* are numbers \(1, 2\) .* not \(cat\)"),
         (("1/a.jpg", "01/b.jpg"), (), "two class folders of .* mean the label 1"),
         (("cat/a.jpg", "dog/a.jpg"), ("--label-offset", "1"), "--label-offset is for class folders that are numbers"),
-        (("0/a.jpg", "1000/a.jpg"), ("--classes", "imagenet"), r"in/1000: 1000 is out of range: labels must be in \[0, 1"),
-        (("n01440764/a.jpg", "cat/a.jpg"), ("--classes", "imagenet"), "1 class folders .* not named by WordNet .*: cat"),
+        (("0/a.jpg", "1000/a.jpg"), ("--classes", "imagenet"), r"in/1000: 1000 is out of range: labels must be in"),
+        (("n01440764/a.jpg", "cat/a.jpg"), ("--classes", "imagenet"), "1 class folders .* named by WordNet .*: cat"),
         (("n00000000/a.jpg",), ("--classes", "imagenet"), "1 class folders .* 1000 classes: n00000000"),
         (("0/a.jpg",), ("--classes", "nips2017"), "--classes nips2017 reads labels from a CSV file"),
         (("0/a.jpg",), ("--label-column", "label"), "--label-column is for a CSV file"),

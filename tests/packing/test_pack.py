@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torchvision.datasets import ImageFolder
 
 import lit_adv
+from lit_adv.packing import is_image_folder, pack
 from lit_adv.shards.job import ConfigMismatchError
-from lit_adv.shards.pack import is_image_folder, pack
 from tests import tiny_shards
 
 
