@@ -65,7 +65,7 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         count: How many images to draw.
 
     Raises:
-        ValueError: If the shards hold no clean images.
+        ValueError: If the shards hold no images, or no clean ones beside them.
     """
     names = ImageNetInfo()
     clean, adversarial, captions = [], [], []
@@ -77,6 +77,8 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         adversarial.append(_decode(files[extension]))
         record = json.loads(files["json"])
         captions.append(" -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")))
+    if not clean:
+        raise ValueError(f"{redact(shards)} holds no images; the sidecars (NAME.json) say why they were skipped")
     draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
 
 

@@ -37,7 +37,10 @@ def main() -> None:
         (folder / "in").mkdir()
         (folder / "in/s0.tar").write_bytes(tar_bytes(sample_files(2)))
         generate(str(folder / "in"), str(folder / "out"))
-        targets = [folder / "in/s0.tar", *(folder / "out" / f for f in ("s0.tar", "s0.json", "job.json"))]
+        targets = [
+            folder / "in/s0.tar",
+            *(folder / "out" / f for f in ("s0.tar", "s0.json", "job.json", "_shards.json")),
+        ]
         originals = {path: path.read_bytes() for path in targets}
         files = sorted(folder.rglob("*"))
         found = dict.fromkeys(("read", "refused by the reader", "whole", "faulty"), 0)
