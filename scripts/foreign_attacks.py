@@ -48,7 +48,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 BUDGETS = {"Linf": "8/255", "L2": 3.0}
 SMALL = {"torchattacks.JSMA": 32}
 #: What takes a gradient of every class is shown a model of the 8 images' classes and 2 more.
-FEW_CLASSES = {"torchattacks.DeepFool", "torchattacks.JSMA", "torchattacks.SparseFool"}
+FEW_CLASSES = {"torchattacks.DeepFool", "torchattacks.FAB", "torchattacks.JSMA", "torchattacks.SparseFool"}
 
 
 class FewClasses(nn.Module):

@@ -64,7 +64,9 @@ def build(path: str, model: nn.Module, options: dict[str, Any], device: torch.de
     try:
         parts = _foolbox(kind, model, device, **options) if library == "foolbox" else _callable(kind, model, **options)
         run, norm, eps = parts
-    except (TypeError, ImportError) as error:
+    except ModuleNotFoundError as error:
+        raise ValueError(f"attack {path!r} needs a package that is not installed: pip install {error.name}") from error
+    except TypeError as error:
         raise ValueError(f"attack {path!r}: {error}") from error
     if hasattr(run, "set_device"):  # torchattacks takes the device that the model is on now
         run.set_device(device)
