@@ -32,11 +32,12 @@ COLUMNS = ("attack", "norm", "options", "runs", "seconds", "fooled of 8", "uncha
 
 #: What the slowest attacks are given; the others run with the libraries' defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "torchattacks.JSMA": {"gamma": 0.01},
     "torchattacks.Square": {"n_queries": 200},
     "torchattacks.Pixle": {"restarts": 5},
     "torchattacks.EADL1": {"max_iterations": 20, "binary_search_steps": 3},
     "torchattacks.EADEN": {"max_iterations": 20, "binary_search_steps": 3},
-    "torchattacks.SparseFool": {"steps": 3},
+    "torchattacks.SparseFool": {"steps": 1},
     "torchattacks.FAB": {"steps": 3},
     "foolbox.attacks.L2CarliniWagnerAttack": {"steps": 50, "binary_search_steps": 3},
     "foolbox.attacks.BoundaryAttack": {"steps": 200},
@@ -46,7 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 #: The budget of foolbox's attacks that need one, by norm.
 BUDGETS = {"Linf": "8/255", "L2": 3.0}
-SMALL = {"torchattacks.JSMA": 32}
+SMALL = {"torchattacks.JSMA": 32, "torchattacks.SparseFool": 32}
 #: What takes a gradient of every class is shown a model of the 8 images' classes and 2 more.
 FEW_CLASSES = {"torchattacks.DeepFool", "torchattacks.FAB", "torchattacks.JSMA", "torchattacks.SparseFool"}
 
