@@ -110,13 +110,13 @@ def test_the_main_job_makes_every_image_of_a_real_shard(attacked: Path, imagenet
     assert list(made) == list(clean)
     assert len(made) == 50
     for key, sample in made.items():
-        assert set(sample) == {"webp", "clean.webp", "cls", "json"}
+        assert set(sample) == {"clean.png", "png", "cls", "json"}
         assert sample["cls"].strip() == clean[key]["cls"].strip()
 
 
 def test_every_stored_pixel_is_within_the_budget_of_the_stored_clean_pixel(attacked: Path) -> None:
     for sample in read_tar(attacked / "imagenet-sample-000000.tar").values():
-        change = pixels(sample["webp"]) - pixels(sample["clean.webp"])
+        change = pixels(sample["png"]) - pixels(sample["clean.png"])
         record = json.loads(sample["json"])
         assert abs(change).max() == record["linf"] <= 16
         assert np.sqrt((change**2).sum()) / 255 == pytest.approx(record["l2"], abs=1e-5)
@@ -128,7 +128,7 @@ def test_the_main_job_fools_its_surrogate(attacked: Path) -> None:
     # The same share, counted again from the files.
     model = load_model("wheel:efficientnet_lite0").requires_grad_(False)
     samples = list(read_tar(attacked / "imagenet-sample-000000.tar").values())
-    images = torch.stack([torch.from_numpy(pixels(s["webp"])).permute(2, 0, 1) for s in samples]) / 255
+    images = torch.stack([torch.from_numpy(pixels(s["png"])).permute(2, 0, 1) for s in samples]) / 255
     predictions = model(images).argmax(1).tolist()
     wrong = sum(p != int(s["cls"]) for p, s in zip(predictions, samples, strict=True))
     assert wrong / len(samples) == pytest.approx(manifest["totals"]["success_rate"], abs=0.02)
@@ -138,7 +138,7 @@ def test_plain_webdataset_reads_the_shards(attacked: Path) -> None:
     dataset = wds.WebDataset(str(attacked / "imagenet-sample-000000.tar"), shardshuffle=False).decode("pil")
     samples = list(dataset)
     assert len(samples) == 50
-    assert {sample["webp"].size for sample in samples} == {(224, 224)}
+    assert {sample["png"].size for sample in samples} == {(224, 224)}
     assert all(isinstance(sample["cls"], int) for sample in samples)
 
 
@@ -147,7 +147,7 @@ def test_hugging_face_datasets_reads_the_shards(attacked: Path, tmp_path: Path) 
     files = str(attacked / "imagenet-sample-000000.tar")
     dataset = datasets.load_dataset("webdataset", data_files=files, split="train", cache_dir=str(tmp_path))
     assert len(dataset) == 50
-    assert dataset[0]["webp"].size == (224, 224)
+    assert dataset[0]["png"].size == (224, 224)
 
 
 def test_the_resolved_configuration_lies_beside_the_shards(attacked: Path) -> None:
@@ -414,7 +414,7 @@ def test_unusable_samples_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert "there is no cls file" in reasons["unlabeled"]
     assert "cls 1000 is not in [0, 10)" in reasons["beyond"]
     made = read_tar(tmp_path / "out/mixed.tar")
-    assert (pixels(made["deep"]["clean.webp"]) == 156).all()  # 40000 / 257
+    assert (pixels(made["deep"]["clean.png"]) == 156).all()  # 40000 / 257
 
 
 def relabeled(folder: Path, shift: int, count: int = 30) -> Path:

@@ -51,7 +51,7 @@ class ShardOutput:
         *,
         fingerprint: str,
         budget: int | None,
-        image_format: ImageFormat = "webp",
+        image_format: ImageFormat = "png",
         clean_images: bool = True,
         encode_threads: int = 2,
         queue_batches: int = 4,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lit_adv.shards import publish, storage
 from lit_adv.shards.job import canonical_json
-from lit_adv.shards.manifest import MANIFEST_FILE, TIMM_FILE
+from lit_adv.shards.manifest import TOTALS_FILES
 
 SHARDS_FILE = "_shards.json"
 
@@ -47,7 +47,7 @@ def record_shards(folder: str, names: Sequence[str], config: Mapping[str, Any]) 
         change = None
     present = storage.list_names(folder)
     if change is None or any(change):
-        for name in present & {MANIFEST_FILE, TIMM_FILE}:
+        for name in present & TOTALS_FILES:
             publish.remove(storage.join(folder, name))
     if change is None or any(change) or SHARDS_FILE not in present:
         publish.replace(storage.join(folder, SHARDS_FILE), canonical_json(sorted(set(names))))

@@ -1,6 +1,6 @@
-"""What stands when all shards do: the manifest, and the index that timm reads.
+"""What stands when all shards do: the manifest, the index that timm reads, and the data set card.
 
-Both depend on the sidecars alone, so any process may write them again at any time.
+They depend on the sidecars alone, so any process may write them again at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lit_adv.shards import publish, storage
+from lit_adv.shards.card import CARD_FILE, data_set_card
 from lit_adv.shards.job import JOB_FILE, ConfigMismatchError, canonical_json, digest
 from lit_adv.shards.listing import shard_name
 from lit_adv.shards.remote import redact
@@ -19,6 +20,9 @@ from lit_adv.shards.sidecar import Sidecar, finished, read_sidecars
 MANIFEST_FILE = "manifest.json"
 TIMM_FILE = "_info.json"
 TIMM_SPLIT = "adversarial"
+
+#: What stands when all shards do.
+TOTALS_FILES = frozenset({MANIFEST_FILE, TIMM_FILE, CARD_FILE})
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,23 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
                 "move it and its sidecar to another folder, and run again"
             )
     for name, content in totals_files(config, sidecars).items():
-        publish.replace(storage.join(folder, name), canonical_json(content))
+        publish.replace(storage.join(folder, name), content)
     return _total(sidecars)
 
 
-def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, bytes]:
     """Return the content of the files that stand when all shards do, by name.
 
     Args:
         config: The job's configuration.
         sidecars: Of all shards, in the order of names.
     """
-    return {MANIFEST_FILE: _manifest(config, sidecars), TIMM_FILE: _timm_index(sidecars)}
+    totals, shard = _total(sidecars).known, sidecars[0].shard if sidecars else "*.tar"
+    return {
+        MANIFEST_FILE: canonical_json(_manifest(config, sidecars)),
+        TIMM_FILE: canonical_json(_timm_index(sidecars)),
+        CARD_FILE: data_set_card(config, totals, shard).encode(),
+    }
 
 
 def _total(sidecars: Sequence[Sidecar]) -> Summary:

@@ -60,12 +60,12 @@ def test_a_shard_holds_images_labels_and_records(make: Make, tmp_path: Path) -> 
     with tarfile.open(tmp_path / "s.tar") as tar:
         members = tar.getmembers()
         files = {member.name: tar.extractfile(member).read() for member in members}  # type: ignore[union-attr]
-    assert list(files) == [f"{key}.{ext}" for key in "ab" for ext in ("clean.webp", "cls", "json", "webp")]
+    assert list(files) == [f"{key}.{ext}" for key in "ab" for ext in ("clean.png", "cls", "json", "png")]
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members} == {
         (0, 0, 0, "lit_adv", "lit_adv", 0o444)
     }
     for index, key in enumerate("ab"):
-        for name, images in (("webp", made.images), ("clean.webp", made.source.images)):
+        for name, images in (("png", made.images), ("clean.png", made.source.images)):
             stored = np.asarray(Image.open(BytesIO(files[f"{key}.{name}"])))
             np.testing.assert_array_equal(stored, images[index].permute(1, 2, 0).numpy())
         assert files[f"{key}.cls"] == str(index).encode()
@@ -106,7 +106,7 @@ def test_a_targeted_batch_records_its_targets(make: Make, tmp_path: Path) -> Non
     output.put(AdversarialBatch(**{**vars(made), "targets": torch.tensor([7, 8])}))
     output.drain()
     with tarfile.open(tmp_path / "s.tar") as tar:
-        assert tar.getnames() == [f"{key}.{ext}" for key in "ab" for ext in ("cls", "json", "webp")]
+        assert tar.getnames() == [f"{key}.{ext}" for key in "ab" for ext in ("cls", "json", "png")]
         targets = [json.load(tar.extractfile(f"{key}.json"))["target"] for key in "ab"]  # type: ignore[arg-type]
     assert targets == [7, 8]
 
@@ -132,7 +132,7 @@ def test_a_long_key_is_kept_whole(make: Make, tmp_path: Path) -> None:
     output.put(made)
     output.drain()
     with tarfile.open(tmp_path / "s.tar") as tar:
-        assert f"{made.source.keys[0]}.webp" in tar.getnames()
+        assert f"{made.source.keys[0]}.png" in tar.getnames()
 
 
 def test_a_breach_of_the_budget_publishes_nothing_and_names_the_image(make: Make, tmp_path: Path) -> None:

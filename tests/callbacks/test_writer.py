@@ -36,7 +36,7 @@ pytestmark = [
 ]
 
 COMPLETE = [
-    "_info.json", "_shards.json", "job.json", "manifest.json",
+    "README.md", "_info.json", "_shards.json", "job.json", "manifest.json",
     "shard-000000.json", "shard-000000.tar", "shard-000001.json", "shard-000001.tar",
 ]  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_a_run_makes_shards_sidecars_and_manifest(two_shards: str, tmp_path: Pat
     shards = json.loads((tmp_path / "out/_shards.json").read_text())
     assert shards == ["shard-000000", "shard-000001"]
     assert (job["output"], job["device"], job["precision"]) == (
-        {"format": "webp", "clean_images": True},
+        {"format": "png", "clean_images": True},
         "cpu",
         "32-true",
     )
@@ -156,7 +156,7 @@ def test_hugging_face_datasets_reads_the_output(two_shards: str, tmp_path: Path)
     data = datasets.load_dataset("webdataset", data_files=str(tmp_path / "out/*.tar"), split="train", streaming=True)
     samples = list(data)
     assert len(samples) == 11
-    assert samples[0]["webp"].size == (16, 16)
+    assert samples[0]["png"].size == (16, 16)
 
 
 def test_only_what_is_missing_is_made_again(two_shards: str, tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(two_shards: str, 
             two_shards,
             str(tmp_path / "out"),
             module=tiny_job.NoiseModule(noise=2),
-            output={"format": "png"},
+            output={"format": "webp"},
             batch_size=5,
         )
     message = str(error.value)
     for line in (
         "model.attack.size: 4 there, 2 now",
-        'output.format: "webp" there, "png" now',
+        'output.format: "png" there, "webp" now',
         "data.batch_size: 3 there, 5 now",
     ):
         assert line in message

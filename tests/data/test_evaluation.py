@@ -143,7 +143,7 @@ def unpack(shard: Path) -> dict[str, bytes]:
 
 def refusal(folder: Path, reason: str) -> str:
     """Return the pattern of the message about the folder's first shard."""
-    return rf"^{folder}/tiny-000000\.tar: {reason}.*; run python -m lit_adv\.data\.verify {folder} --repair, and gen"
+    return rf"^{folder}/tiny-000000\.tar: {reason}.*; run lit-adv verify {folder} --repair, and lit-adv gen"
 
 
 def test_a_compressed_shard_is_refused(damaged: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_shard_that_is_cut_off_is_refused_before_its_first_batch(damaged: Path
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"../../a.webp": b""}, r"the name of its file '\.\./\.\./a\.webp' leads out"),
+        ({"../../a.png": b""}, r"the name of its file '\.\./\.\./a\.png' leads out"),
         ({"0009.cls": b"1"}, "it holds 8 samples instead of 7"),
         ({"0001.cls": None}, "sample '0001': no class index: there is no cls file"),
         ({"0001.cls": b"10"}, r"sample '0001': cls 10 is not in \[0, 10\)"),
@@ -173,14 +173,14 @@ def test_a_shard_that_is_cut_off_is_refused_before_its_first_batch(damaged: Path
         ({"0001.json": b"[]"}, "sample '0001': no class index: its json has no field 'target'"),
         ({"0001.json": b'{"target": 10}'}, r"sample '0001': target 10 is not in \[0, 10\)"),
         ({"0001.json": b"{}"}, "sample '0001': its json and those before it do not agree"),
-        ({"0001.webp": None}, "sample '0001': there is no webp file"),
-        ({"0001.clean.webp": None}, r"sample '0001': there is no clean\.webp file"),
-        ({"0001.webp": b"no image"}, "sample '0001': cannot decode its webp"),
+        ({"0001.png": None}, "sample '0001': there is no png file"),
+        ({"0001.clean.png": None}, r"sample '0001': there is no clean\.png file"),
+        ({"0001.png": b"no image"}, "sample '0001': cannot decode its png"),
         (
-            {"0001.webp": image_file(size=(SIZE + 1, SIZE))},
+            {"0001.png": image_file(size=(SIZE + 1, SIZE))},
             f"sample '0001': an image of 33x32 is larger than {SIZE**2}",
         ),
-        ({"0001.clean.webp": image_file(size=(SIZE, 8))}, "sample '0001': an image has 32x8 pixels, not 32x32"),
+        ({"0001.clean.png": image_file(size=(SIZE, 8))}, "sample '0001': an image has 32x8 pixels, not 32x32"),
     ],
 )
 def test_what_a_shard_must_not_hold_or_lack_is_named(
@@ -220,7 +220,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of one shard of two samples, by the images' format."""
     folder = tmp_path_factory.mktemp("small")
     return {
-        "webp": make_attacked(folder, "webp", "--model.attack_options.target=random", sizes=[2]),
+        "webp": make_attacked(
+            folder, "webp", "--output.format=webp", "--model.attack_options.target=random", sizes=[2]
+        ),
         "png": make_attacked(folder, "png", "--output.format=png", sizes=[2]),
     }
 

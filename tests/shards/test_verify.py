@@ -103,15 +103,15 @@ def test_a_changed_byte_of_a_shard_is_found(position: int, job: Path, capsys: py
 
 
 def swap_images(files: dict[str, bytes]) -> dict[str, bytes]:
-    return files | {"0000.webp": files["0001.webp"]}
+    return files | {"0000.png": files["0001.png"]}
 
 
 def lossy_image(files: dict[str, bytes]) -> dict[str, bytes]:
-    return files | {"0000.webp": b"no image"}
+    return files | {"0000.png": b"no image"}
 
 
 def large_image(files: dict[str, bytes]) -> dict[str, bytes]:
-    return files | {"0000.webp": image_file(size=(3000, 3000), image_format="PNG")}
+    return files | {"0000.png": image_file(size=(3000, 3000), image_format="PNG")}
 
 
 def other_label(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -137,7 +137,7 @@ def record(**changes: Any) -> Rewrite:
     ("rewrite", "reason"),
     [
         (swap_images, "image '0000': it is changed by"),
-        (lossy_image, "image '0000': cannot decode its webp"),
+        (lossy_image, "image '0000': cannot decode its png"),
         (large_image, "image '0000': an image of 3000x3000 is larger than 256 pixels"),
         (other_label, "image '0000': its record has the label 0, its cls file b'7'"),
         (no_label, "image '0000': it has the files"),
@@ -228,7 +228,7 @@ def test_a_manifest_is_held_to_the_sidecars(job: Path, capsys: pytest.CaptureFix
 
 def test_missing_and_unproven_shards_are_told_apart(job: Path) -> None:
     (job / "out/s0.json").unlink()
-    for name in ("s1.tar", "s1.json", "manifest.json", "_info.json"):
+    for name in ("s1.tar", "s1.json", "manifest.json", "_info.json", "README.md"):
         (job / "out" / name).unlink()
     report = verify(str(job / "out"))
     assert (report.whole, report.faults) == ([], [])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from lit_adv.shards import publish, scratch, storage
+from lit_adv.shards.card import CARD_FILE
 from lit_adv.shards.job import JOB_FILE, differences
 from lit_adv.shards.job_shards import SHARDS_FILE, read_shards
 from lit_adv.shards.listing import list_shards, shard_name
-from lit_adv.shards.manifest import MANIFEST_FILE, TIMM_FILE, totals_files
+from lit_adv.shards.manifest import TOTALS_FILES, totals_files
 from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import finished, read_sidecars
 from lit_adv.shards.verify.recorded_job import RecordedJob, read_job
@@ -101,7 +103,7 @@ def _missing(shards: Iterable[str], present: set[str]) -> Iterator[Fault]:
 
 def _strays(folder: str, present: set[str], shards: Sequence[str]) -> Iterator[Fault]:
     expected = {f"{name}{extension}" for name in shards for extension in (".tar", ".json")}
-    for name in sorted(present - expected - {JOB_FILE, SHARDS_FILE, CONFIG_FILE, MANIFEST_FILE, TIMM_FILE}):
+    for name in sorted(present - expected - TOTALS_FILES - {JOB_FILE, SHARDS_FILE, CONFIG_FILE}):
         if not scratch.is_scratch(name):
             yield Fault(name, "it is none of the job's files; move it away")
         elif not scratch.is_in_use(storage.join(folder, name)):
@@ -120,17 +122,18 @@ def _blame_job(report: Report, proven: Sequence[str]) -> Report:
 
 def _check_totals(folder: str, job: RecordedJob, shards: Sequence[str], present: set[str], report: Report) -> None:
     """Compare the manifest and timm's index with what the sidecars add up to."""
-    here = sorted(present & {MANIFEST_FILE, TIMM_FILE})
+    here = sorted(present & TOTALS_FILES)
     if len(report.whole) < len(shards):
         report.faults += [Fault(name, "it stands although shards are missing or faulty", (name,)) for name in here]
         return
     wanted = totals_files(job.config, read_sidecars(folder, sorted(report.whole)))
+    del wanted[CARD_FILE]  # words, which may differ from one release to the next
     for name, content in wanted.items():
         if name not in present:
             report.missing.append(Fault(name, "it has not been written, although all shards are whole"))
             continue
         try:
-            named = list(differences(storage.read_json(storage.join(folder, name)), content))
+            named = list(differences(storage.read_json(storage.join(folder, name)), json.loads(content)))
         except (OSError, ValueError, RecursionError) as error:
             named = [str(error)]
         if named:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lit_adv.shards.manifest import MANIFEST_FILE, TIMM_FILE
+from lit_adv.shards.manifest import TOTALS_FILES
 from lit_adv.shards.remote import redact
 
 
@@ -49,7 +49,7 @@ class Report:
         """Names of the files to remove before the job is run again."""
         files = {name for fault in self.missing + self.faults for name in fault.files}
         # Both tell of shards that are gone then.
-        return sorted(files | {MANIFEST_FILE, TIMM_FILE} if files else files)
+        return sorted(files | TOTALS_FILES if files else files)
 
     def __str__(self) -> str:
         lines = [f"{fault.name}: {fault.reason}" for fault in self.faults + self.missing]
