@@ -114,7 +114,8 @@ def data_set_card(config: Mapping[str, Any], totals: Mapping[str, int | float], 
 
 def _facts(config: Mapping[str, Any], totals: Mapping[str, int | float]) -> Iterator[tuple[str, str]]:
     model, budget = config.get("model", {}), config["budget"]
-    options = {name: value for name, value in model.get("attack_options", {}).items() if value is not None}
+    given = {name: value for name, value in model.get("attack_options", {}).items() if value is not None}
+    options = {name: given[name] for name in sorted(given, key=lambda name: (name not in ("eps", "steps"), name))}
     yield "attack", f"`{model.get('attack', 'unknown')}`: " + ", ".join(f"{k} {_show(v)}" for k, v in options.items())
     for spec, sha256 in model.get("surrogate", {}).items():
         yield "surrogate", f"`{redact(str(spec))}`, weights' SHA-256 `{sha256}`"
