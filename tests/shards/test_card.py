@@ -54,6 +54,19 @@ def test_hugging_face_datasets_opens_the_folder_as_it_is(
         np.testing.assert_array_equal(np.asarray(row["clean.png"]).transpose(2, 0, 1), stored.clean)
 
 
+def test_images_that_a_tool_has_looked_at_are_still_the_same_to_the_pixel(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    dataset = run_blocks(folder, "load_dataset")["dataset"].map(lambda row: {"width": row["png"].width})
+    assert set(dataset["width"]) == {32}
+    expected = {stored.key: stored for stored in read_stored(folder)}
+    for row in dataset:
+        pixels = np.asarray(row["png"]).transpose(2, 0, 1)
+        np.testing.assert_array_equal(pixels, expected[row["__key__"]].adversarial)
+
+
 def test_webdataset_reads_a_shard(folder: Path) -> None:
     samples = list(run_blocks(folder, "webdataset as wds")["dataset"])
     assert len(samples) == 7
