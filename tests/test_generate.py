@@ -208,6 +208,7 @@ def test_the_image_size_comes_from_the_surrogate_unless_given(tmp_path: Path) ->
         "--model.surrogate=wheel:efficientnet_lite1",
         "--model.attack=fgsm",
         "--data.image_size=null",
+        "--data.num_classes=1000",
         shards=1,
     )
     assert json.loads((output / "job.json").read_text())["data"]["image_size"] == 240

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
+from lit_adv.shards import scratch
 from lit_adv.shards.remote import open_filesystem, persist, redact
-from lit_adv.shards.scratch import scratch_file
 from lit_adv.shards.storage import sha256, staged
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
@@ -30,7 +30,7 @@ def prepare_folder(url: str) -> None:
     try:
         persist("create", url, lambda: filesystem.makedirs(path, exist_ok=True))
         if isinstance(filesystem, LocalFileSystem):
-            with scratch_file(url, "probe"):
+            with scratch.scratch_file(url, "probe"):
                 pass
     except OSError as error:
         raise OSError(
@@ -72,7 +72,7 @@ def create_exclusive(url: str, content: bytes) -> None:
     if not isinstance(filesystem, LocalFileSystem):
         persist("create", url, lambda: filesystem.pipe_file(path, content, mode="create"))
         return
-    with scratch_file(str(Path(path).parent), Path(path).name) as file:
+    with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
         file.flush()
         _create_from_file(file.name, url)
@@ -84,7 +84,7 @@ def replace(url: str, content: bytes) -> None:
     if not isinstance(filesystem, LocalFileSystem):
         persist("write", url, lambda: filesystem.pipe_file(path, content))
         return
-    with scratch_file(str(Path(path).parent), Path(path).name) as file:
+    with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
