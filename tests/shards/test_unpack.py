@@ -215,7 +215,7 @@ def test_samples_that_cannot_be_used_are_counted_and_named(
 
 def test_a_sample_of_two_images_is_left_out(tmp_path: Path, make_shard: Callable[..., Path]) -> None:
     shard = make_shard(files={"a.cls": b"1", "a.jpg": image_file(0), "a.png": image_file(1, image_format="PNG")})
-    with pytest.raises(MendableError, match="no sample of .* can be used: .*it has more than one image: jpg, png"):
+    with pytest.raises(MendableError, match=r"no sample of .* can be used: .*it has more than one image: jpg, png"):
         unpack(shard, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

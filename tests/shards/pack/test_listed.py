@@ -40,14 +40,14 @@ def test_the_nips_2017_table_gives_labels_and_targets_from_zero(
 
 def test_labels_that_may_count_from_one_are_refused_until_that_is_said(images: Path, tmp_path: Path) -> None:
     dev = table(tmp_path, "ImageId,TrueLabel\na,1\n", "dev.csv")
-    with pytest.raises(ValueError, match="TrueLabel counts from 1 .*: --classes nips2017, or --label-offset 0"):
+    with pytest.raises(ValueError, match=r"TrueLabel counts from 1 .*: --classes nips2017, or --label-offset 0"):
         pack(images, tmp_path / "out", "--labels", dev)
     assert pack(images, tmp_path / "out", "--labels", dev, "--label-offset", "0") == {"a": 1}
 
 
 def test_a_table_from_zero_is_not_taken_for_the_competitions(images: Path, tmp_path: Path) -> None:
     table(images, "filename,label\na.png,7\n")
-    with pytest.raises(ValueError, match="has no column TrueLabel, .*use --classes imagenet"):
+    with pytest.raises(ValueError, match=r"has no column TrueLabel, .*use --classes imagenet"):
         pack(images, tmp_path / "out", "--classes", "nips2017")
 
 
@@ -82,7 +82,7 @@ def test_class_folders_come_before_a_table_that_is_not_named(
 
 @pytest.mark.parametrize(
     "header",
-    ["filename,width,height,label", "file_name,w,h,Label", "image,x,y,class", "img,x,y,label_id", "Path,1st,2nd,Class Index"],
+    ["filename,width,height,label", "file_name,w,h,Label", "image,x,y,class", "img,x,y,label_id", "Path,1st,2nd,Class Idx"],
 )  # fmt: skip
 def test_a_headers_names_decide_the_columns(header: str, images: Path, tmp_path: Path) -> None:
     table(images, f"{header}\na.png,640,480,7\nb.jpg,320,200,9\n")
@@ -118,7 +118,7 @@ def test_a_table_may_be_written_in_many_ways(text: bytes, images: Path, tmp_path
     [
         ("a.png,640,480,7\n", (), r"line 1: no known header \(a\.png, 640, 480, 7\); begin with filename,label"),
         ("filname,lable\na.png,7\n", (), r"line 1: no known header \(filname, lable\)"),
-        ("filename,lable\na.png,7\n", (), "no column is known to hold the label; there are filename, lable; .*--label-c"),
+        ("filename,lable\na.png,7\n", (), "no column is known to hold the label; there are filename, lable; "),
         ("filname,label\na.png,7\n", (), "no column is known to hold the image; there are filname, label"),
         ("filename,path,label\na.png,a.png,7\n", (), "'filename' and 'path' may both hold the image; .*--image-column"),
         ("filename,label,class\na.png,7,8\n", (), "'label' and 'class' may both hold the label"),
@@ -132,7 +132,7 @@ def test_a_table_may_be_written_in_many_ways(text: bytes, images: Path, tmp_path
         ("a.png 7\n", (), "need a file name and a label, a comma, a semicolon or a tab between"),
         ("a.png,1000\n", ("--classes", "imagenet"), r"label of a\.png, 1000 is out of range: .* add --label-offset -1"),
         ("a.png,0\n", ("--label-offset", "-1"), r"0 is out of range: labels must be 0 or more \(with the offset -1\)"),
-        ("filename,label,targeted_label\na.png,0,1000\n", ("--classes", "imagenet"), "the target of a.png, 1000 is out"),
+        ("filename,label,targeted_label\na.png,0,1000\n", ("--classes", "imagenet"), "the target of a.png, 1000 is"),
         ("a.png,n01440764\n", (), "'n01440764' of a.png is not a class index; WordNet ids .* --classes imagenet"),
         ("a.png,7.0\n", (), r"the label '7\.0' of a\.png is not a class index"),
         ('filename,label,x\na.png,7,"note\nb.jpg,9,\n', (), "labels.csv, line 3: unexpected end of data"),
