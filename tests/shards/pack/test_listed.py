@@ -82,7 +82,7 @@ def test_class_folders_come_before_a_table_that_is_not_named(
 
 @pytest.mark.parametrize(
     "header",
-    ["filename,width,height,label", "file_name,w,h,Label", "image,x,y,class", "img,x,y,label_id", "Path,1st,2nd,Class Idx"],
+    ["filename,width,height,label", "file_name,w,h,Label", "image,x,y,class", "img,x,y,label_id", "Path,w,h,Class Idx"],
 )  # fmt: skip
 def test_a_headers_names_decide_the_columns(header: str, images: Path, tmp_path: Path) -> None:
     table(images, f"{header}\na.png,640,480,7\nb.jpg,320,200,9\n")
