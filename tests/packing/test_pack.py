@@ -133,6 +133,14 @@ def test_a_folder_of_class_folders_is_recognized(class_folders: Path, two_shards
     assert not is_image_folder(str(Path(two_shards).parent))
     assert not is_image_folder(str(class_folders / "n02"))
     assert not is_image_folder("memory:///images")
+    (class_folders / "n02/labels.csv").write_text("b_v2.png,3\n")
+    assert is_image_folder(str(class_folders / "n02"))
+
+
+def test_what_a_system_left_makes_no_image_folder(tmp_path: Path) -> None:
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX/._a.jpg").write_bytes(tiny_shards.image_file())
+    assert not is_image_folder(str(tmp_path))
 
 
 def test_the_command_packs(class_folders: Path, tmp_path: Path) -> None:
