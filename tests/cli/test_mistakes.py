@@ -71,7 +71,7 @@ def test_a_command_on_files_names_what_is_wrong(command: str, message: str, caps
         ("--trainer.precision=16-true", "choose bf16-mixed, 16-mixed or 32-true"),
         ("--trainer.precision=64-true", "choose bf16-mixed, 16-mixed or 32-true"),
         ("--trainer.devices=0", "the trainer cannot be had as configured"),
-        ("--trainer.precison=32", "unrecognized arguments: --trainer.precison"),
+        ("--trainer.precison=32", "nrecognized arguments: --trainer.precison"),
         ("--output.path=file/out", "cannot write into the folder file/out"),
         ("--model.attack=fgms", "unknown attack 'fgms'"),
         ("--config=si_ni_tim_dim", "there is no file si_ni_tim_dim"),
