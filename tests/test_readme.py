@@ -7,6 +7,7 @@ import argparse
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,7 +150,7 @@ def commands_of(page: str) -> Iterator[list[str]]:
     for language, block in fence.findall(page):
         if language in ("bash", "text"):
             session = re.findall(r"^\$ (.*)", block, re.MULTILINE)
-            typed = re.match("python|torchrun|make|lit-adv|pip", block)
+            typed = re.match("python|torchrun|make|lit-adv|pip|bash", block)
             yield from split_commands("\n".join(session) if session else block if typed else "")
     for inline in re.findall(r"`((?:python|lit-adv) [^`]*)`", fence.sub("", page)):
         yield from split_commands(inline)
@@ -216,6 +217,9 @@ def unknown_to(program: str, arguments: list[str], monkeypatch: pytest.MonkeyPat
 )
 def test_every_command_parses(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
+    if command[0] == "bash":
+        subprocess.run(["bash", "-n", command[1]], check=True)  # noqa: S607  # it parses; it takes long to run
+        return
     if command[0] == "torchrun":
         options = get_args_parser().parse_args(command[1:])
         program, arguments = options.training_script, options.training_script_args
