@@ -111,7 +111,7 @@ def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[st
     """
     totals, shard = _total(sidecars).known, sidecars[0].shard if sidecars else "*.tar"
     return {
-        MANIFEST_FILE: canonical_json(_manifest(config, sidecars)),
+        MANIFEST_FILE: canonical_json(_manifest(config, sidecars, totals)),
         TIMM_FILE: canonical_json(_timm_index(sidecars)),
         CARD_FILE: data_set_card(config, totals, shard).encode(),
     }
@@ -160,13 +160,13 @@ def _total_of_later_counts(sidecars: Sequence[Sidecar], images: int) -> dict[str
     }
 
 
-def _manifest(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, Any]:
+def _manifest(config: dict[str, Any], sidecars: Sequence[Sidecar], totals: dict[str, int | float]) -> dict[str, Any]:
     software = sorted({item for sidecar in sidecars for item in sidecar.versions.items()})
     return {
         "config": config,
         "fingerprint": digest(config),
         "versions": {name: [v for other, v in software if other == name] for name, _ in software},
-        "totals": _total(sidecars).known,
+        "totals": totals,
         "shards": [
             {
                 "shard": sidecar.shard,
