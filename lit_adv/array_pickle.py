@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_INSTRUCTIONS = 500_000  # one of a byte can make an empty container; a network's weights take some 30,000
+_MAX_INSTRUCTIONS = 200_000  # one of a byte can make an empty container; a network's weights take some 30,000
 _NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 _CONSTANTS = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",

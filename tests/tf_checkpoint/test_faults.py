@@ -108,7 +108,7 @@ BROKEN_V2 = {
         [(b"", HEADER), (b"Net/x", entry(offset=2**63))], f"'Net/x': model.ckpt.{DATA} is cut off"
     ),
     "a size that is not the shape's": ([(b"", HEADER), (b"Net/x", entry(size=8))], "'Net/x': it has 8 bytes"),
-    "a data file of none": ([(b"", HEADER), (b"Net/x", entry(shard=1))], "it names a data file 1 of only 1"),
+    "a data file of none": ([(b"", HEADER), (b"Net/x", entry(shard=1))], "'Net/x': it lies in data file 1, counted from 0, of only 1"),
     "no header": ([(b"Net/x", entry())], "its header is none of a checkpoint's"),
     "no data files": ([(b"", field(1, 0))], "its header is none of a checkpoint's"),
     "too many data files": ([(b"", field(1, 2**40))], "its header is none of a checkpoint's"),
@@ -183,7 +183,7 @@ CONTENT = block([LIST, (b"\0x", saved())])
 HANDLE = varint(0) + varint(len(CONTENT))
 WHOLE = sealed(CONTENT + b"\0")
 BROKEN_TABLES = {
-    "a block twice": (table_of([WHOLE], [HANDLE, HANDLE]), "a block lies beyond its end or in another block"),
+    "a block twice": (table_of([WHOLE], [HANDLE, HANDLE]), "a block lies in another block"),
     "a block beyond the end": (table_of([WHOLE], [varint(2**63) * 2]), "a block lies beyond its end"),
     "a handle that is cut off": (table_of([WHOLE], [HANDLE[:1]]), "a number in it is cut off"),
     "a wrong checksum": (table_of([CONTENT + b"\0abcd"], [HANDLE]), "the checksum of the block at byte 0 is wrong"),

@@ -53,7 +53,8 @@ def test_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
     [
         ([1], "it holds no dictionary"),
         (7, "it holds no dictionary"),
-        ({"layer": 7}, "its layer 'layer' is no dictionary"),
+        ({"layer": 7}, "its layer 'layer' is no dictionary under a name"),
+        ({7: {}}, "its layer 7 is no dictionary under a name"),
         ({"layer": {"weights": 1.0}}, "'weights' of its layer 'layer' is no array of numbers"),
         ({"layer": {"weights": np.array([None])}}, "'weights' of its layer 'layer' is no array of numbers"),
         ({"layer": {"weights": np.array(["a"])}}, "asks for an array of the type 'U1'"),
