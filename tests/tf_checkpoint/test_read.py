@@ -89,11 +89,11 @@ def test_what_is_no_checkpoint(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("write", [write_v1, write_v2])
 def test_reading_takes_little_more_memory_than_the_file(write: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "model.ckpt"
-    write(path, {f"Net/{number}": np.ones((100, 100, 25), np.float32) for number in range(10)})
+    write(path, {f"Net/{number}": np.ones((100, 100, 50), np.float32) for number in range(10)})
     read_tf_checkpoint(GOLDEN / "v1.ckpt")  # the checksum's tables stay
     tracemalloc.start()
     variables = read_tf_checkpoint(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(variables) == 10
-    assert peak < 1.2 * 10_000_000
+    assert peak < 1.2 * 20_000_000
