@@ -53,6 +53,7 @@ def gradient_sign(
     momentum: float = 1.0,
     nesterov: bool = False,
     scale_copies: int = 1,
+    copies: list[list[int]] | None = None,
     zero: float = 0.5,
     views: list[list[View | None]] | None = None,
     mode: str = "nearest",
@@ -61,19 +62,20 @@ def gradient_sign(
     start: np.ndarray | None = None,
     sign: int = 1,
 ) -> np.ndarray:
-    """Attack one image, [3, H, W] in float64."""
+    """Attack one image, [3, H, W] in float64. ``copies`` holds the indices of the copies that each step sees."""
     alpha = eps / steps if step_size is None else step_size
     x, g = (image if start is None else start).copy(), np.zeros_like(image)
     for t in range(steps):
         x_nes = x + alpha * momentum * g if nesterov else x
         gradient = np.zeros_like(image)
-        for i in range(scale_copies):
+        seen_now = list(range(scale_copies)) if copies is None else copies[t]
+        for j, i in enumerate(seen_now):
             leaf = torch.from_numpy(x_nes).requires_grad_()
             scaled = zero + (leaf - zero) / 2**i
-            seen = diverse_input(scaled, views[t][i] if views else None, zero, mode)
+            seen = diverse_input(scaled, views[t][j] if views else None, zero, mode)
             loss = -network(seen[None]).log_softmax(1)[0, label]
             gradient += torch.autograd.grad(loss, leaf)[0].numpy()
-        gradient *= sign / scale_copies
+        gradient *= sign / len(seen_now)
         if kernel_size:
             gradient = convolve(gradient, kernel_size)
         size = np.abs(gradient).sum() if l1 else np.abs(gradient).mean()
@@ -83,8 +85,9 @@ def gradient_sign(
 
 
 def tensor_attack(network: nn.Module, images: Tensor, labels: Tensor, **settings: object) -> Tensor:
-    """Attack each image of a batch alone. ``views`` and ``start`` hold one entry for each image."""
+    """Attack each image of a batch alone. ``views``, ``copies`` and ``start`` hold one entry for each image."""
     views = settings.pop("views", None)
+    copies = settings.pop("copies", None)
     starts = settings.pop("start", None)
     results = [
         gradient_sign(
@@ -92,6 +95,7 @@ def tensor_attack(network: nn.Module, images: Tensor, labels: Tensor, **settings
             image.numpy(),
             int(label),
             views=None if views is None else views[b],
+            copies=None if copies is None else copies[b],
             start=None if starts is None else starts[b].numpy(),
             **settings,
         )
