@@ -109,6 +109,8 @@ def write_report(folder: Path, half: str) -> str:
     if BASE not in results:
         raise SystemExit(f"{folder} has no records of {BASE}, with which all others are compared")
     cells = [cell for cell in results[BASE].fooled if cell.target not in DEFENSES]
+    if not cells:
+        raise SystemExit(f"{folder} has no clean image that an unseen model classifies correctly")
     whole = {name: result for name, result in results.items() if set(cells) <= result.fooled.keys()}
     images = len(next(iter(whole[BASE].fooled.values())))
     defended = {name: r for name, r in whole.items() if results[BASE].fooled.keys() <= r.fooled.keys()}
@@ -162,14 +164,15 @@ def _best(folder: Path, results: Mapping[str, Result], cells: Sequence[Cell], ha
     chosen_by, shown_on = results, results
     if half == "all":
         chosen_by, shown_on = ({**read_results(folder, (part,))} for part in ("first", "second"))
+    # In a half of few images, a target may be wrong about all clean ones.
+    cells = [cell for cell in cells if cell in chosen_by[BASE].fooled and cell in shown_on[BASE].fooled]
     table = [["passes", "best schedule", "mean", f"against {BASE}"]]
-    for budget in BUDGETS:
+    for budget in BUDGETS if cells else ():
         within = [name for name, result in results.items() if result.passes <= budget]
         if within:
             best = max(within, key=lambda name: chosen_by[name].mean(cells))
-            result = shown_on[best]
-            apart = result.against(shown_on[BASE], cells)
-            table.append([f"at most {budget}", f"`{best}`", f"{result.mean(cells):.1f}", str(apart)])
+            apart = shown_on[best].against(shown_on[BASE], cells)
+            table.append([f"at most {budget}", f"`{best}`", f"{shown_on[best].mean(cells):.1f}", str(apart)])
     how = "chosen by the first half, measured on the second" if half == "all" else "chosen by the same images"
     return f"The best of each number of passes ({how}):\n\n{_markdown(table)}"
 

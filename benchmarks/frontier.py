@@ -4,8 +4,8 @@
     python -m benchmarks.frontier --output FOLDER --report
 
 Attacks the images with every schedule on every surrogate and budget, shows them to the models that the surrogate is
-not, and keeps for each image whether it fooled them: one small file for each schedule, surrogate, budget and half of the
-images. What is there is not made again, so the same command carries on where a time limit, or a kill, ended the last.
+not, and keeps for each image whether it fooled them: one small file for each schedule, surrogate, budget and half of
+the images. What is there is not made again, so the same command carries on where a time limit, or a kill, ended it.
 ``--report`` writes tables and a plot of what is there. The halves are every other image: one is to choose a schedule
 by, the other to say how good the chosen one is.
 """
