@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes
+from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes, shuffle_blocks
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.objective import LabelSource, Target, cross_entropy
 from lit_adv.attacks.scale import ZERO, CopyOrder, ScaleSpace, drawn_factors, factors_in_turn, scale_copy
@@ -40,6 +40,7 @@ class GradientSignSettings:
         scale_space: Where copies fade to: mid-grey (``inception``, the authors' code) or black (``unit``).
         diversity_probability: Probability p of the diverse input (DIM).
         interpolation: Of the diverse input's resizings.
+        shuffled_blocks: Number of blocks along each side of an image that change places in every view; 1 for none.
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
             look-ahead ``alpha * mu * g`` is then about 10^-5 of a step and Nesterov does nothing. The authors'
@@ -61,6 +62,7 @@ class GradientSignSettings:
     scale_space: ScaleSpace = "inception"
     diversity_probability: float = 0.0
     interpolation: Interpolation = "nearest"
+    shuffled_blocks: int = 1
     kernel_size: int = 0
     gradient_norm: GradientNorm = "mean_abs"
     random_start: bool = False
@@ -73,8 +75,8 @@ class GradientSignAttack(SurrogateAttack):
     """Any attack of the gradient-sign family on one surrogate; see :class:`SurrogateAttack` for the arguments."""
 
     def __init__(self, model: nn.Module, settings: GradientSignSettings) -> None:
-        bounds = {"steps": (1, inf), "scale_copies": (1, inf), "momentum": (0, inf), "diversity_probability": (0, 1)}
-        super().__init__(model, settings, **bounds)
+        counts = dict.fromkeys(("steps", "scale_copies", "shuffled_blocks"), (1, inf))
+        super().__init__(model, settings, **counts, momentum=(0, inf), diversity_probability=(0, 1))
         self.settings = settings
         self.copies_a_step = settings.scale_copies if settings.copies_a_step is None else settings.copies_a_step
         if not 1 <= self.copies_a_step <= settings.scale_copies:
@@ -124,7 +126,7 @@ class GradientSignAttack(SurrogateAttack):
         x_nes: Tensor,
         labels: Tensor,
         views: Sequence[tuple[Axis, Axis] | None],
-        factors: Sequence[float] | Sequence[Tensor],
+        factors: Sequence[float | Tensor],
     ) -> Tensor:
         """Average the gradient over the step's scale copies, each seen through its own diverse input."""
         total = torch.zeros_like(x_nes)
@@ -139,7 +141,7 @@ class GradientSignAttack(SurrogateAttack):
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(views) if self.targeted else len(views))
 
-    def _choose_copies(self, images: Tensor, keys: Sequence[str]) -> list[list[float]] | list[list[Tensor]]:
+    def _choose_copies(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[float | Tensor]]:
         """Return by what the copies of every step are scaled: [steps][copies_a_step]."""
         settings = self.settings
         shape = {"steps": settings.steps, "copies": settings.scale_copies, "a_step": self.copies_a_step}
@@ -147,14 +149,19 @@ class GradientSignAttack(SurrogateAttack):
             return factors_in_turn(**shape)
         return drawn_factors(images, keys, settings.seed, **shape)
 
-    def _draw_views(self, images: Tensor, keys: Sequence[str]) -> list[list[tuple[Axis, Axis] | None]]:
+    def _draw_views(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[tuple[Axis, Axis] | None]]:
         """Draw the diverse input of every step and copy: [steps][copies_a_step]."""
         steps, copies, p = self.settings.steps, self.copies_a_step, self.settings.diversity_probability
-        if p == 0:
+        blocks, seed, device = self.settings.shuffled_blocks, self.settings.seed, images.device
+        if p == 0 and blocks == 1:
             return [[None] * copies] * steps
-        uniform = keyed_uniform(self.settings.seed, "input diversity", keys, steps, copies, 4).to(images.device)
+        uniform = keyed_uniform(seed, "input diversity", keys, steps, copies, 4).to(device)
         height, width = images.shape[-2:]
-        return [[draw_axes(uniform[:, t, i], height, width, p) for i in range(copies)] for t in range(steps)]
+        views = [[draw_axes(uniform[:, t, i], height, width, p) for i in range(copies)] for t in range(steps)]
+        if blocks == 1:
+            return views
+        places = keyed_uniform(seed, "block shuffle", keys, steps, copies, 2, 2, blocks).to(device)
+        return [[shuffle_blocks(axes, places[:, t, i]) for i, axes in enumerate(views[t])] for t in range(steps)]
 
 
 def normalize(gradient: Tensor, norm: GradientNorm) -> Tensor:

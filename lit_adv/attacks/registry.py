@@ -44,7 +44,7 @@ FAMILY: dict[str, dict[str, Any]] = {
 
 #: Settings that came later. A description has them where they are used alone, so that folders that were made before
 #: can be completed.
-_LATER: dict[str, Any] = {"copies_a_step": None, "copy_order": "in_turn"}
+_LATER: dict[str, Any] = {"copies_a_step": None, "copy_order": "in_turn", "shuffled_blocks": 1}
 
 
 def list_attacks() -> list[str]:
@@ -95,7 +95,8 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         **options: Settings that differ from the named attack's.
 
     Returns:
-        A dictionary from setting to value, without ``copies_a_step`` and ``copy_order`` where they change nothing.
+        A dictionary from setting to value, without ``copies_a_step``, ``copy_order`` and ``shuffled_blocks`` where they
+        change nothing.
     """
     if "." in name:
         # The library's defaults have a part in what the attack does, and they come with its version.
