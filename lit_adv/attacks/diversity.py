@@ -1,7 +1,7 @@
 """Diverse input D: random resizing and padding, differentiable (DIM; Xie et al., 2019).
 
-With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299),
-padded to R x R at a uniform offset, and resized back to H x H. The three steps compose to one linear map along
+With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299), padded
+to R x R at a uniform offset, and resized back to H x H; another ratio than 331 / 299 may be chosen. The three steps compose to one linear map along
 each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two matrix products. For nearest
 neighbor each row of A holds at most a single one, so the map also is a sampling of single pixels, which is the
 faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix products do not, so runs
@@ -48,7 +48,9 @@ class Axis:
     order: Tensor | None = None
 
 
-def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> tuple[Axis, Axis]:
+def draw_axes(
+    uniform: Tensor, height: int, width: int, probability: float, ratio: float = CANVAS_RATIO
+) -> tuple[Axis, Axis]:
     """Turn uniform numbers into random views.
 
     Args:
@@ -56,6 +58,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
         height: Height of the images.
         width: Width of the images.
         probability: The probability p that an image is transformed.
+        ratio: The canvas's side R in units of the image's, at least 1.
 
     Returns:
         The vertical and the horizontal axis. Both share the coin and the relative size.
@@ -63,7 +66,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
     coin, size, top, left = uniform.unbind(1)
 
     def axis(side: int, position: Tensor) -> Axis:
-        canvas = round(side * CANVAS_RATIO)
+        canvas = round(side * ratio)
         sizes = side + (size * (canvas - side)).long()
         offsets = (position * (canvas - sizes + 1)).long()
         return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))

@@ -44,7 +44,7 @@ FAMILY: dict[str, dict[str, Any]] = {
 
 #: Settings that came later. A description has them where they are used alone, so that folders that were made before
 #: can be completed.
-_LATER: dict[str, Any] = {"copies_a_step": None, "copy_order": "in_turn", "shuffled_blocks": 1}
+_LATER = ("copies_a_step", "copy_order", "diversity_ratio", "shuffled_blocks")
 
 
 def list_attacks() -> list[str]:
@@ -95,14 +95,14 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         **options: Settings that differ from the named attack's.
 
     Returns:
-        A dictionary from setting to value, without ``copies_a_step``, ``copy_order`` and ``shuffled_blocks`` where they
-        change nothing.
+        A dictionary from setting to value, without those settings that came later where they change nothing.
     """
     if "." in name:
         # The library's defaults have a part in what the attack does, and they come with its version.
         return {**options, "version": _version(name.split(".")[0])}
-    settings = asdict(_settings(name, options))
-    return {setting: value for setting, value in settings.items() if _LATER.get(setting, ...) != value}
+    settings = _settings(name, options)
+    unused = {setting for setting in _LATER if getattr(settings, setting, ...) == getattr(type(settings), setting, ...)}
+    return {setting: value for setting, value in asdict(settings).items() if setting not in unused}
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | CarliniWagnerSettings:
