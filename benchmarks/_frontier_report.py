@@ -131,6 +131,21 @@ def write_report(folder: Path, half: str) -> str:
     return text
 
 
+def choose(folder: Path, budgets: Sequence[int]) -> list[str]:
+    """Return the paper's schedule, and the best one of each number of passes by the first half of the images."""
+    results = read_results(folder, ("first",))
+    if BASE not in results:
+        raise SystemExit(f"{folder} has no records of {BASE} on the first half, with which all others are compared")
+    cells = [cell for cell in results[BASE].fooled if cell.target not in DEFENSES]
+    whole = {name: result for name, result in results.items() if set(cells) <= result.fooled.keys()}
+    return list(dict.fromkeys([BASE, *(best for budget in budgets if (best := _best_of(whole, cells, budget)))]))
+
+
+def _best_of(results: Mapping[str, Result], cells: Sequence[Cell], budget: int) -> str | None:
+    within = [name for name, result in results.items() if result.passes <= budget]
+    return max(within, key=lambda name: results[name].mean(cells), default=None)
+
+
 def _compare(results: Mapping[str, Result], cells: Sequence[Cell]) -> str:
     """Put every schedule beside the paper's."""
     groups = sorted({(cell.surrogate, cell.levels) for cell in cells}, key=lambda group: (group[1], group[0]))
@@ -168,9 +183,7 @@ def _best(folder: Path, results: Mapping[str, Result], cells: Sequence[Cell], ha
     cells = [cell for cell in cells if cell in chosen_by[BASE].fooled and cell in shown_on[BASE].fooled]
     table = [["passes", "best schedule", "mean", f"against {BASE}"]]
     for budget in BUDGETS if cells else ():
-        within = [name for name, result in results.items() if result.passes <= budget]
-        if within:
-            best = max(within, key=lambda name: chosen_by[name].mean(cells))
+        if best := _best_of({name: chosen_by[name] for name in results}, cells, budget):
             apart = shown_on[best].against(shown_on[BASE], cells)
             table.append([f"at most {budget}", f"`{best}`", f"{shown_on[best].mean(cells):.1f}", str(apart)])
     how = "chosen by the first half, measured on the second" if half == "all" else "chosen by the same images"

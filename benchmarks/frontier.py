@@ -1,13 +1,14 @@
 """Success against passes: how far each schedule of the attack gets for its work.
 
-    python -m benchmarks.frontier --images SHARDS --output FOLDER --time-limit 300
+    python -m benchmarks.frontier --images SHARDS --output FOLDER --half first --time-limit 300
+    python -m benchmarks.frontier --images SHARDS --output FOLDER --confirm 20 50 --comdefend WEIGHTS
     python -m benchmarks.frontier --output FOLDER --report
 
 Attacks the images with every schedule on every surrogate and budget, shows them to the models that the surrogate is
 not, and keeps for each image whether it fooled them: one small file for each schedule, surrogate, budget and half of
 the images. What is there is not made again, so the same command carries on where a time limit, or a kill, ended it.
 ``--report`` writes tables and a plot of what is there. The halves are every other image: one is to choose a schedule
-by, the other to say how good the chosen one is.
+by, the other to say how good the chosen one is, as ``--confirm`` does.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks._frontier_report import write_report
+from benchmarks._frontier_report import choose, write_report
 from benchmarks._frontier_schedules import DEFAULT, Schedule, parse_schedule
 from lit_adv.attacks import create_attack, describe_attack, quantize, without_garbage
 from lit_adv.data.decoder import Decoder
@@ -223,6 +224,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--half", choices=list(_HALVES), default="all", help="every other image, or all")
     parser.add_argument("--schedules", nargs="+", default=list(DEFAULT), help="named attacks, or as m5-k1-t20-p1")
     parser.add_argument("--defended", nargs="*", default=list(DEFENDED_SCHEDULES), help="schedules shown to defenses")
+    parser.add_argument(
+        "--confirm",
+        nargs="+",
+        type=int,
+        metavar="PASSES",
+        help="measure, on both halves and with the "
+        "defenses, the best schedules of these numbers of passes by the first half, and no others",
+    )
     parser.add_argument("--surrogates", nargs="+", choices=list(ZOO), default=["squeezenet", "lite0", "lite2"])
     parser.add_argument("--eps", nargs="+", type=int, default=[8, 16], help="budgets, in grey levels")
     parser.add_argument("--comdefend", type=Path, help="folder of ComDefend's weights; without it, it is left out")
@@ -244,6 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.images is None:
         raise SystemExit("--images is needed, except for --report")
+    if options.confirm:
+        options.schedules = options.defended = choose(options.output, options.confirm)
     schedules = [parse_schedule(name) for name in options.schedules]
     options.output.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()

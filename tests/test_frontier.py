@@ -91,6 +91,18 @@ def test_the_report_compares_every_schedule_with_the_papers(
     assert "<svg" in (tmp_path / "out/frontier.svg").read_text()
 
 
+def test_the_first_half_chooses_what_both_are_to_confirm(command: list[str], tmp_path: Path) -> None:
+    frontier.main([*command, "--half", "first"])
+    frontier.main([*command, "--confirm", "10"])
+    made = records(tmp_path / "out")
+    confirmed = [name for name in made if name.endswith(".second.json")]
+    assert "si_ni_ti_dim.squeezenet.16.second.json" in confirmed
+    assert len(confirmed) == 2
+    for name in confirmed:
+        assert "rp" in json.loads(made[name])["fooled"]
+        assert "rp" in json.loads(made[name.replace("second", "first")])["fooled"]
+
+
 def test_a_difference_is_that_of_pairs_and_its_interval_the_normal_one() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = (Result(1, {}), Result(1, {}))

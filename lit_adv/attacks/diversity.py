@@ -1,11 +1,11 @@
 """Diverse input D: random resizing and padding, differentiable (DIM; Xie et al., 2019).
 
 With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299), padded
-to R x R at a uniform offset, and resized back to H x H; another ratio than 331 / 299 may be chosen. The three steps compose to one linear map along
-each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two matrix products. For nearest
-neighbor each row of A holds at most a single one, so the map also is a sampling of single pixels, which is the
-faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix products do not, so runs
-repeat bit for bit.
+to R x R at a uniform offset, and resized back to H x H; another ratio than 331 / 299 may be chosen. The three steps
+compose to one linear map along each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two
+matrix products. For nearest neighbor each row of A holds at most a single one, so the map also is a sampling of single
+pixels, which is the faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix
+products do not, so runs repeat bit for bit.
 
 A view may also be cut into blocks that change places (block shuffle; Wang et al., 2024, without their rotations): the
 rows of blocks are shuffled, and the columns. That permutes the rows of A and of B, so it costs nothing more.
