@@ -208,7 +208,7 @@ def draw(results: Mapping[str, Result], cells: Sequence[Cell]) -> Figure:
             label = _label(results[family[0]].settings) if len(family) > 2 else None
             axes.plot(*zip(*line, strict=True), "o-" if label else "o", label=label, markersize=4, linewidth=1,
                       color=None if label else "0.6")  # fmt: skip
-        for name in (name for name in results if "-" not in name and "_" in name):
+        for name in (name for name in results if "-" not in name):
             axes.annotate(name, points[name], textcoords="offset points", xytext=(4, -10), fontsize=7)
         best = np.maximum.accumulate([mean for _, mean in sorted(points.values())])
         axes.step([passes for passes, _ in sorted(points.values())], best, "k:", where="post", label="best so far")
@@ -236,4 +236,6 @@ def _label(settings: Mapping[str, Any]) -> str:
     copies, seen = settings["scale_copies"], settings.get("copies_a_step")
     order = settings.get("copy_order", "in_turn").replace("_", " ")
     what = f"all {copies} copies" if seen is None else f"{seen} of {copies} copies {order}"
-    return f"{what}, p {settings['diversity_probability']:g}"
+    wider = f", D to {settings['diversity_ratio']:g}" if "diversity_ratio" in settings else ""
+    shuffled = f", {settings['shuffled_blocks']} blocks" if "shuffled_blocks" in settings else ""
+    return f"{what}, p {settings['diversity_probability']:g}{wider}{shuffled}"
