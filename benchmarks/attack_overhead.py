@@ -15,7 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from lit_adv.attacks import create_attack, describe_attack
+from lit_adv.attacks import create_attack
 from lit_adv.models import Classifier, keep_freed_memory, load_model, optimize
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     images = images.to(memory_format=torch.channels_last)
     labels = torch.arange(arguments.batch, device=device)
     attack = create_attack(arguments.attack, model, steps=arguments.steps)
-    passes = arguments.steps * describe_attack(arguments.attack)["scale_copies"]
+    passes = attack.passes
 
     with torch.autocast(device, torch.bfloat16, enabled=arguments.precision == "bf16"):
         bare_passes(model, images, labels, 2)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes
+from lit_adv.attacks.diversity import CANVAS_RATIO, Axis, Interpolation, diverse_input, draw_axes, shuffle_blocks
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.objective import LabelSource, Target, cross_entropy
-from lit_adv.attacks.scale import ZERO, ScaleSpace, scale_copy
+from lit_adv.attacks.scale import ZERO, CopyOrder, ScaleSpace, drawn_factors, factors_in_turn, scale_copy
 from lit_adv.randomness import keyed_uniform
 
 GradientNorm = Literal["mean_abs", "l1"]
@@ -34,9 +34,14 @@ class GradientSignSettings:
         momentum: Decay factor mu of the accumulated gradient (MI; eq. 3).
         nesterov: Whether the gradient is taken at the look-ahead point (NI; eq. 6).
         scale_copies: Number m of scale copies (SI; eq. 9).
+        copies_a_step: Number K of them that a step sees; None for all, as in the paper. The attack then takes T * K
+            passes of the surrogate in place of T * m.
+        copy_order: Which K: all copies take turns (``in_turn``), or K are drawn for each image and step (``drawn``).
         scale_space: Where copies fade to: mid-grey (``inception``, the authors' code) or black (``unit``).
         diversity_probability: Probability p of the diverse input (DIM).
+        diversity_ratio: By how much an image grows in the diverse input at most: R / H, 331 / 299 in the authors' code.
         interpolation: Of the diverse input's resizings.
+        shuffled_blocks: Number of blocks along each side of an image that change places in every view; 1 for none.
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
             look-ahead ``alpha * mu * g`` is then about 10^-5 of a step and Nesterov does nothing. The authors'
@@ -53,9 +58,13 @@ class GradientSignSettings:
     momentum: float = 1.0
     nesterov: bool = False
     scale_copies: int = 1
+    copies_a_step: int | None = None
+    copy_order: CopyOrder = "in_turn"
     scale_space: ScaleSpace = "inception"
     diversity_probability: float = 0.0
+    diversity_ratio: float = CANVAS_RATIO
     interpolation: Interpolation = "nearest"
+    shuffled_blocks: int = 1
     kernel_size: int = 0
     gradient_norm: GradientNorm = "mean_abs"
     random_start: bool = False
@@ -68,12 +77,22 @@ class GradientSignAttack(SurrogateAttack):
     """Any attack of the gradient-sign family on one surrogate; see :class:`SurrogateAttack` for the arguments."""
 
     def __init__(self, model: nn.Module, settings: GradientSignSettings) -> None:
-        bounds = {"steps": (1, inf), "scale_copies": (1, inf), "momentum": (0, inf), "diversity_probability": (0, 1)}
-        super().__init__(model, settings, **bounds)
+        counts = dict.fromkeys(("steps", "scale_copies", "shuffled_blocks"), (1, inf))
+        super().__init__(
+            model, settings, **counts, momentum=(0, inf), diversity_probability=(0, 1), diversity_ratio=(1, inf)
+        )
         self.settings = settings
+        self.copies_a_step = settings.scale_copies if settings.copies_a_step is None else settings.copies_a_step
+        if not 1 <= self.copies_a_step <= settings.scale_copies:
+            raise ValueError(f"copies_a_step is {self.copies_a_step}, but must be in [1, {settings.scale_copies}]")
         self.eps = parse_eps(settings.eps)
         self.step_size = self.eps / settings.steps if settings.step_size is None else parse_eps(settings.step_size)
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of the surrogate that an image takes, T * K."""
+        return self.settings.steps * self.copies_a_step
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
@@ -93,12 +112,12 @@ class GradientSignAttack(SurrogateAttack):
         require_gradients()
         keys, settings = default_keys(images, keys), self.settings
         goal = self.goal_labels(images, labels, keys)
-        views = self._draw_views(images, keys)
+        views, factors = self._draw_views(images, keys), self._choose_copies(images, keys)
         x = random_start(images, self.eps, settings.seed, keys) if settings.random_start else images
         g = torch.zeros_like(images)
         for t in range(settings.steps):
             x_nes = x + self.step_size * settings.momentum * g if settings.nesterov else x  # eq. 6
-            gradient = self._gradient(x_nes, goal, views[t])  # steps 6 to 9
+            gradient = self._gradient(x_nes, goal, views[t], factors[t])  # steps 6 to 9
             if self._kernel is not None:
                 with torch.autocast(images.device.type, enabled=False):
                     gradient = convolve(gradient, self._kernel)  # step 10
@@ -106,28 +125,48 @@ class GradientSignAttack(SurrogateAttack):
             x = project(x + self.step_size * g.sign(), images, self.eps)  # step 12, eq. 8
         return x
 
-    def _gradient(self, x_nes: Tensor, labels: Tensor, views: Sequence[tuple[Axis, Axis] | None]) -> Tensor:
-        """Average the gradient over the scale copies, each seen through its own diverse input."""
+    def _gradient(
+        self,
+        x_nes: Tensor,
+        labels: Tensor,
+        views: Sequence[tuple[Axis, Axis] | None],
+        factors: Sequence[float | Tensor],
+    ) -> Tensor:
+        """Average the gradient over the step's scale copies, each seen through its own diverse input."""
         total = torch.zeros_like(x_nes)
         zero = ZERO[self.settings.scale_space]
         # D and S_i are linear about the same zero, so they commute; both work on the image centered there.
         centered = x_nes - zero if zero else x_nes
-        for i, view in enumerate(views):
+        for view, factor in zip(views, factors, strict=True):
             with torch.enable_grad():
                 x = centered.detach().requires_grad_()
                 seen = x if view is None else diverse_input(x, view, self.settings.interpolation)
-                loss = cross_entropy(self.model, scale_copy(seen, i, zero), labels)
+                loss = cross_entropy(self.model, scale_copy(seen, factor, zero), labels)
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(views) if self.targeted else len(views))
 
-    def _draw_views(self, images: Tensor, keys: Sequence[str]) -> list[list[tuple[Axis, Axis] | None]]:
-        """Draw the diverse input of every step and copy: [steps][scale_copies]."""
-        steps, copies, p = self.settings.steps, self.settings.scale_copies, self.settings.diversity_probability
-        if p == 0:
+    def _choose_copies(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[float | Tensor]]:
+        """Return by what the copies of every step are scaled: [steps][copies_a_step]."""
+        settings = self.settings
+        shape = {"steps": settings.steps, "copies": settings.scale_copies, "a_step": self.copies_a_step}
+        if settings.copy_order == "in_turn":
+            return factors_in_turn(**shape)
+        return drawn_factors(images, keys, settings.seed, **shape)
+
+    def _draw_views(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[tuple[Axis, Axis] | None]]:
+        """Draw the diverse input of every step and copy: [steps][copies_a_step]."""
+        steps, copies, p = self.settings.steps, self.copies_a_step, self.settings.diversity_probability
+        ratio = self.settings.diversity_ratio
+        blocks, seed, device = self.settings.shuffled_blocks, self.settings.seed, images.device
+        if p == 0 and blocks == 1:
             return [[None] * copies] * steps
-        uniform = keyed_uniform(self.settings.seed, "input diversity", keys, steps, copies, 4).to(images.device)
+        uniform = keyed_uniform(seed, "input diversity", keys, steps, copies, 4).to(device)
         height, width = images.shape[-2:]
-        return [[draw_axes(uniform[:, t, i], height, width, p) for i in range(copies)] for t in range(steps)]
+        views = [[draw_axes(uniform[:, t, i], height, width, p, ratio) for i in range(copies)] for t in range(steps)]
+        if blocks == 1:
+            return views
+        places = keyed_uniform(seed, "block shuffle", keys, steps, copies, 2, 2, blocks).to(device)
+        return [[shuffle_blocks(axes, places[:, t, i]) for i, axes in enumerate(views[t])] for t in range(steps)]
 
 
 def normalize(gradient: Tensor, norm: GradientNorm) -> Tensor:

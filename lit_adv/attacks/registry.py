@@ -17,6 +17,7 @@ _NI: dict[str, Any] = {"nesterov": True}
 _SI: dict[str, Any] = {"scale_copies": 5}
 _DI: dict[str, Any] = {"diversity_probability": 0.5}
 _TI: dict[str, Any] = {"kernel_size": 7}
+_ONE_IN_TURN: dict[str, Any] = {"diversity_probability": 1.0, "copies_a_step": 1}
 _NO_MOMENTUM: dict[str, Any] = {"momentum": 0.0}
 
 #: Where each named attack differs from the defaults of :class:`GradientSignSettings`. In the paper DIM, TIM and
@@ -36,7 +37,14 @@ FAMILY: dict[str, dict[str, Any]] = {
     "si_ni_dim": _SI | _NI | _DI,
     "si_ni_tim": _SI | _NI | _TI,
     "si_ni_ti_dim": _SI | _NI | _TI | _DI,
+    # Not the paper's: each step sees one of the copies, through a view of its own.
+    "si_ni_ti_dim_fast": _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 20},
+    "si_ni_ti_dim_strong": _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 50},
 }
+
+#: Settings that came later. A description has them where they are used alone, so that folders that were made before
+#: can be completed.
+_LATER = ("copies_a_step", "copy_order", "diversity_ratio", "shuffled_blocks")
 
 
 def list_attacks() -> list[str]:
@@ -44,7 +52,7 @@ def list_attacks() -> list[str]:
 
     Example:
         >>> list_attacks()[-2:]
-        ['si_ni_ti_dim', 'cw']
+        ['si_ni_ti_dim_strong', 'cw']
     """
     return [*FAMILY, "cw"]
 
@@ -87,12 +95,14 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         **options: Settings that differ from the named attack's.
 
     Returns:
-        A dictionary from setting to value.
+        A dictionary from setting to value, without those settings that came later where they change nothing.
     """
     if "." in name:
         # The library's defaults have a part in what the attack does, and they come with its version.
         return {**options, "version": _version(name.split(".")[0])}
-    return asdict(_settings(name, options))
+    settings = _settings(name, options)
+    unused = {setting for setting in _LATER if getattr(settings, setting, ...) == getattr(type(settings), setting, ...)}
+    return {setting: value for setting, value in asdict(settings).items() if setting not in unused}
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | CarliniWagnerSettings:

@@ -16,23 +16,34 @@ from torch import Tensor, nn
 
 @dataclass
 class View:
-    """One random view: resize to ``size`` x ``size``, pad at ``top``, ``left``."""
+    """One random view: resize to ``size`` x ``size`` and pad to ``ratio`` at ``top``, ``left``, or not; shuffle blocks.
 
-    size: int
+    ``rows`` and ``columns`` hold the pixels of each block of a side, in the blocks' new order.
+    """
+
+    size: int | None
     top: int
     left: int
+    rows: list[range] | None = None
+    columns: list[range] | None = None
+    ratio: float = 331 / 299
 
 
 def diverse_input(image: Tensor, view: View | None, fill: float, mode: str) -> Tensor:
-    """Resize [3, H, H], pad to side round(H * 331 / 299), resize back: three library calls."""
+    """Resize [3, H, H], pad to side round(H * ratio), resize back: three library calls; then move blocks."""
     if view is None:
         return image
-    side = image.shape[-1]
-    canvas = round(side * 331 / 299)
-    resized = F.interpolate(image[None], (view.size, view.size), mode=mode)
-    right, bottom = canvas - view.size - view.left, canvas - view.size - view.top
-    padded = F.pad(resized, (view.left, right, view.top, bottom), value=fill)
-    return F.interpolate(padded, (side, side), mode=mode)[0]
+    if view.size is not None:
+        side = image.shape[-1]
+        canvas = round(side * view.ratio)
+        resized = F.interpolate(image[None], (view.size, view.size), mode=mode)
+        right, bottom = canvas - view.size - view.left, canvas - view.size - view.top
+        padded = F.pad(resized, (view.left, right, view.top, bottom), value=fill)
+        image = F.interpolate(padded, (side, side), mode=mode)[0]
+    if view.rows is not None:
+        image = torch.cat([image[:, block.start : block.stop] for block in view.rows], dim=1)
+        image = torch.cat([image[:, :, block.start : block.stop] for block in view.columns], dim=2)
+    return image
 
 
 def convolve(gradient: np.ndarray, size: int) -> np.ndarray:
@@ -53,6 +64,7 @@ def gradient_sign(
     momentum: float = 1.0,
     nesterov: bool = False,
     scale_copies: int = 1,
+    copies: list[list[int]] | None = None,
     zero: float = 0.5,
     views: list[list[View | None]] | None = None,
     mode: str = "nearest",
@@ -61,19 +73,20 @@ def gradient_sign(
     start: np.ndarray | None = None,
     sign: int = 1,
 ) -> np.ndarray:
-    """Attack one image, [3, H, W] in float64."""
+    """Attack one image, [3, H, W] in float64. ``copies`` holds the indices of the copies that each step sees."""
     alpha = eps / steps if step_size is None else step_size
     x, g = (image if start is None else start).copy(), np.zeros_like(image)
     for t in range(steps):
         x_nes = x + alpha * momentum * g if nesterov else x
         gradient = np.zeros_like(image)
-        for i in range(scale_copies):
+        seen_now = list(range(scale_copies)) if copies is None else copies[t]
+        for j, i in enumerate(seen_now):
             leaf = torch.from_numpy(x_nes).requires_grad_()
             scaled = zero + (leaf - zero) / 2**i
-            seen = diverse_input(scaled, views[t][i] if views else None, zero, mode)
+            seen = diverse_input(scaled, views[t][j] if views else None, zero, mode)
             loss = -network(seen[None]).log_softmax(1)[0, label]
             gradient += torch.autograd.grad(loss, leaf)[0].numpy()
-        gradient *= sign / scale_copies
+        gradient *= sign / len(seen_now)
         if kernel_size:
             gradient = convolve(gradient, kernel_size)
         size = np.abs(gradient).sum() if l1 else np.abs(gradient).mean()
@@ -83,8 +96,9 @@ def gradient_sign(
 
 
 def tensor_attack(network: nn.Module, images: Tensor, labels: Tensor, **settings: object) -> Tensor:
-    """Attack each image of a batch alone. ``views`` and ``start`` hold one entry for each image."""
+    """Attack each image of a batch alone. ``views``, ``copies`` and ``start`` hold one entry for each image."""
     views = settings.pop("views", None)
+    copies = settings.pop("copies", None)
     starts = settings.pop("start", None)
     results = [
         gradient_sign(
@@ -92,6 +106,7 @@ def tensor_attack(network: nn.Module, images: Tensor, labels: Tensor, **settings
             image.numpy(),
             int(label),
             views=None if views is None else views[b],
+            copies=None if copies is None else copies[b],
             start=None if starts is None else starts[b].numpy(),
             **settings,
         )

@@ -1,5 +1,8 @@
 """The gradient-sign family against plain loops in float64, and its invariants."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,26 +16,67 @@ from lit_adv.randomness import keyed_uniform
 from tests.attacks.reference import View, tensor_attack
 
 KEYS = ["first", "second", "third"]
+SCHEDULE = (
+    "steps",
+    "scale_copies",
+    "copies_a_step",
+    "copy_order",
+    "diversity_probability",
+    "diversity_ratio",
+    "shuffled_blocks",
+)
 
 
-def reference_views(p: float, steps: int, copies: int, side: int) -> list[list[list[View | None]]]:
+def reference_views(
+    p: float, steps: int, copies: int, side: int, blocks: int, ratio: float
+) -> list[list[list[View | None]]]:
     """Turn the keyed uniform numbers into views as the design states it, image by image."""
-    canvas = round(side * 331 / 299)
+    canvas = round(side * ratio)
     numbers = keyed_uniform(0, "input diversity", KEYS, steps, copies, 4).numpy()
+    places = keyed_uniform(0, "block shuffle", KEYS, steps, copies, 2, 2, blocks).numpy()
 
-    def view(coin: float, size: float, top: float, left: float) -> View | None:
+    def view(numbers: np.ndarray, places: np.ndarray) -> View | None:
+        coin, size, top, left = numbers
         r = side + int(size * (canvas - side))
-        return View(r, int(top * (canvas - r + 1)), int(left * (canvas - r + 1))) if coin < p else None
+        resized = (r, int(top * (canvas - r + 1)), int(left * (canvas - r + 1))) if coin < p else (None, 0, 0)
+        if blocks > 1:
+            return View(*resized, *(shuffled_blocks(*axis, side) for axis in places), ratio=ratio)
+        return View(*resized, ratio=ratio) if coin < p else None
 
-    return [[[view(*numbers[b, t, i]) for i in range(copies)] for t in range(steps)] for b in range(len(KEYS))]
+    return [
+        [[view(numbers[b, t, i], places[b, t, i]) for i in range(copies)] for t in range(steps)]
+        for b in range(len(KEYS))
+    ]
 
 
-def expected(name: str, network: nn.Module, images: Tensor, labels: Tensor, **changes: object) -> Tensor:
+def shuffled_blocks(longer: np.ndarray, place: np.ndarray, side: int) -> list[range]:
+    """Cut a side into blocks, the longest at most twice as long as the shortest, and order them by their numbers."""
+    cuts = [round(side * sum(1 + longer[:n]) / sum(1 + longer)) for n in range(len(longer) + 1)]
+    return [range(cuts[block], cuts[block + 1]) for block in np.argsort(place)]
+
+
+def reference_copies(steps: int, copies: int, a_step: int, order: str) -> list[list[list[int]]]:
+    """Choose the copies that each step sees as the settings state it, image by image."""
+    if order == "in_turn":
+        endless = itertools.cycle(range(copies))
+        return [[[next(endless) for _ in range(a_step)] for _ in range(steps)]] * len(KEYS)
+    numbers = keyed_uniform(0, "scale copies", KEYS, steps, copies).tolist()
+    return [[sorted(range(copies), key=row.__getitem__)[:a_step] for row in image] for image in numbers]
+
+
+def expected(
+    name: str, network: nn.Module, images: Tensor, labels: Tensor, options: dict[str, Any], **changes: object
+) -> Tensor:
     """Run the reference with the settings of a named attack."""
-    row = dict(FAMILY[name])
+    row = FAMILY[name] | {key: options[key] for key in SCHEDULE if key in options}
     p, random_start = row.pop("diversity_probability", 0.0), row.pop("random_start", False)
-    if p:
-        row["views"] = reference_views(p, row.get("steps", 10), row.get("scale_copies", 1), images.shape[-1])
+    steps, copies = row.get("steps", 10), row.get("scale_copies", 1)
+    a_step, order = row.pop("copies_a_step", None), row.pop("copy_order", "in_turn")
+    blocks, ratio = row.pop("shuffled_blocks", 1), row.pop("diversity_ratio", 331 / 299)
+    if a_step is not None:
+        row["copies"] = reference_copies(steps, copies, a_step, order)
+    if p or blocks > 1:
+        row["views"] = reference_views(p, steps, a_step or copies, images.shape[-1], blocks, ratio)
     if random_start:
         noise = (2 * keyed_uniform(0, "random start", KEYS, *images.shape[1:]) - 1) * 16 / 255
         row["start"] = (images + noise).clamp(0, 1)
@@ -42,7 +86,7 @@ def expected(name: str, network: nn.Module, images: Tensor, labels: Tensor, **ch
 @pytest.mark.parametrize("name", FAMILY)
 def test_each_named_attack_equals_the_plain_loop(name: str, network: nn.Module, images: Tensor, labels: Tensor) -> None:
     made = create_attack(name, network)(images, labels, KEYS)
-    torch.testing.assert_close(made, expected(name, network, images, labels), rtol=0, atol=1e-9)
+    torch.testing.assert_close(made, expected(name, network, images, labels, {}), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +97,23 @@ def test_each_named_attack_equals_the_plain_loop(name: str, network: nn.Module, 
         ({"gradient_norm": "l1"}, {"l1": True}),
         ({"eps": "8/255", "step_size": "2/255"}, {"eps": 8 / 255, "step_size": 2 / 255}),
         ({"target": "given"}, {"sign": -1}),
+        ({"copies_a_step": 2}, {}),
+        ({"copies_a_step": 5, "copy_order": "drawn"}, {}),
+        ({"copies_a_step": 1, "copy_order": "drawn", "steps": 12, "diversity_probability": 1.0}, {}),
+        ({"copies_a_step": 3, "copy_order": "drawn", "scale_copies": 7, "scale_space": "unit"}, {"zero": 0.0}),
+        ({"shuffled_blocks": 2, "diversity_ratio": 1.4}, {}),
+        ({"shuffled_blocks": 3, "diversity_probability": 0.0, "scale_space": "unit"}, {"zero": 0.0}),
+        ({"shuffled_blocks": 3, "copies_a_step": 1, "interpolation": "bilinear"}, {"mode": "bilinear"}),
+        ({"copies_a_step": 2, "scale_copies": 3, "target": "given"}, {"sign": -1}),
+        ({"copies_a_step": 2, "copy_order": "drawn", "target": "given"}, {"sign": -1}),
     ],
 )
 def test_each_option_equals_the_plain_loop(
-    options: dict[str, object], changes: dict[str, object], network: nn.Module, images: Tensor, labels: Tensor
+    options: dict[str, Any], changes: dict[str, object], network: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
     made = create_attack("si_ni_ti_dim", network, **options)(images, labels, KEYS)
-    torch.testing.assert_close(made, expected("si_ni_ti_dim", network, images, labels, **changes), rtol=0, atol=1e-9)
+    plain = expected("si_ni_ti_dim", network, images, labels, options, **changes)
+    torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
 
 
 def test_predicted_labels_replace_the_true_ones(network: nn.Module, images: Tensor) -> None:
@@ -96,8 +150,11 @@ def test_a_targeted_attack_reaches_its_class_more_often(network: nn.Module, imag
     assert (after > before).all()
 
 
-def test_an_image_depends_on_its_key_alone(network: nn.Module, images: Tensor, labels: Tensor) -> None:
-    attack = create_attack("si_ni_ti_dim", network, random_start=True)
+@pytest.mark.parametrize("schedule", [{}, {"copies_a_step": 2, "copy_order": "drawn"}])
+def test_an_image_depends_on_its_key_alone(
+    schedule: dict[str, Any], network: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    attack = create_attack("si_ni_ti_dim", network, random_start=True, **schedule)
     together = attack(images, labels, KEYS)
     for b in range(3):
         alone = attack(images[b : b + 1], labels[b : b + 1], KEYS[b : b + 1])
@@ -105,6 +162,28 @@ def test_an_image_depends_on_its_key_alone(network: nn.Module, images: Tensor, l
     other = attack(images, labels, ["other", *KEYS[1:]])
     assert not torch.equal(other[0], together[0])
     torch.testing.assert_close(other[1:], together[1:], rtol=0, atol=1e-9)
+
+
+def test_copies_in_turn_are_the_same_for_every_key_and_drawn_ones_are_not(
+    network: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    for order, same in (("in_turn", True), ("drawn", False)):
+        attack = create_attack("si_ni_fgsm", network, copies_a_step=2, copy_order=order)
+        assert torch.equal(attack(images, labels, KEYS), attack(images, labels, KEYS[::-1])) == same
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"), [({}, 50), ({"copies_a_step": 2}, 20), ({"scale_copies": 3, "steps": 4}, 12)]
+)
+def test_the_passes_of_an_image_are_counted(
+    options: dict[str, Any], passes: int, network: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    seen = []
+    network.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    attack = create_attack("si_ni_ti_dim", network, **options)
+    attack(images, labels)
+    assert attack.passes == passes
+    assert seen == [3] * passes
 
 
 def test_a_zero_gradient_leaves_the_image_finite_and_unchanged(images: Tensor, labels: Tensor) -> None:

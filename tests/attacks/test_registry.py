@@ -23,11 +23,16 @@ PAPER = {
     "si_ni_tim": (10, 1, True, 5, 0, 7),
     "si_ni_ti_dim": (10, 1, True, 5, 0.5, 7),
 }
+# Attacks of this project's own: their passes, and what they change of si_ni_ti_dim.
+OWN = {
+    "si_ni_ti_dim_fast": (20, {"steps": 20, "copies_a_step": 1, "diversity_probability": 1.0}),
+    "si_ni_ti_dim_strong": (50, {"steps": 50, "copies_a_step": 1, "diversity_probability": 1.0}),
+}
 COLUMNS = ("steps", "momentum", "nesterov", "scale_copies", "diversity_probability", "kernel_size")
 
 
 def test_every_attack_of_the_paper_has_a_name() -> None:
-    assert list_attacks() == [*PAPER, "cw"]
+    assert list_attacks() == [*PAPER, *OWN, "cw"]
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -36,6 +41,21 @@ def test_a_named_attack_has_the_settings_of_the_paper(name: str) -> None:
     assert tuple(settings[column] for column in COLUMNS) == PAPER[name]
     assert settings["eps"] == 16 / 255
     assert settings["random_start"] == (name == "pgd")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_attack_of_the_projects_own_is_another_schedule_of_si_ni_ti_dim(name: str) -> None:
+    passes, changes = OWN[name]
+    assert describe_attack(name) == describe_attack("si_ni_ti_dim") | changes
+    assert create_attack(name, nn.Flatten()).passes == passes
+
+
+def test_a_schedule_is_described_where_it_is_used_alone() -> None:
+    """Folders that were made before there were schedules can then be completed."""
+    later = {"copies_a_step", "copy_order", "diversity_ratio", "shuffled_blocks"}
+    assert not later & describe_attack("si_ni_ti_dim").keys()
+    drawn = describe_attack("si_ni_ti_dim", copies_a_step=2, copy_order="drawn")
+    assert (drawn["copies_a_step"], drawn["copy_order"]) == (2, "drawn")
 
 
 def test_an_override_changes_one_setting_only() -> None:
@@ -54,6 +74,8 @@ def test_an_override_changes_one_setting_only() -> None:
         ("mi_fgsm", {"steps": "ten"}, "steps is 'ten', but must be of type int"),
         ("mi_fgsm", {"target": "any"}, "target is 'any', but must be one of given, least_likely, random or null"),
         ("mi_fgsm", {"interpolation": "cubic"}, "interpolation is 'cubic', but must be one of nearest, bilinear"),
+        ("si_ni_ti_dim", {"copies_a_step": 6}, "copies_a_step is 6, but must be in [1, 5]"),
+        ("si_ni_ti_dim", {"copies_a_step": 0}, "copies_a_step is 0, but must be in [1, 5]"),
         ("mi_fgsm", {"diversity_probability": 1.5}, "diversity_probability is 1.5, but must be in [0, 1]"),
         ("tim", {"kernel_size": 6}, "kernel_size 6 must be odd"),
         ("cw", {"search_steps": 0}, "search_steps is 0, but must be in [1, inf]"),
