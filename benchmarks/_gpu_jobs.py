@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks._gpu_networks import DEVICE, network
-from benchmarks._gpu_record import Measurement, Record
+from benchmarks._gpu_record import Record
 
 ROOT = Path(__file__).parents[1]
 
@@ -135,10 +135,18 @@ def _run(commands: list[list[str]]) -> None:
 def _add(record: Record, what: str, job: Job, seconds: float, folders: list[Path]) -> None:
     """Record the speed from the first batch to the last image on disk, and that of the whole run."""
     rows = [_last_row(folder) for folder in folders]
-    numbers: Measurement = {"images_per_second": sum(float(row["images_per_second"]) for row in rows)}
-    numbers["images_per_second_with_start"] = job.shards * job.images / seconds
-    shares = {name: float(value) for name, value in rows[0].items() if value and name.startswith("time")}
-    record.add(what, *_about(job), images=job.shards * job.images, **numbers, **shares)
+    speeds = {"images_per_second": total(rows, "images_per_second"), "with_start": job.shards * job.images / seconds}
+    parts = {
+        f"seconds_{part}": total(rows, f"seconds_{part}") for part in ("attacking", "waiting", "blocked", "writing")
+    }
+    record.add(
+        what, *_about(job), images=job.shards * job.images, **speeds, **parts, not_finite=total(rows, "not_finite")
+    )
+
+
+def total(rows: list[dict[str, str]], name: str) -> float:
+    """Add up a column."""
+    return sum(float(row[name]) for row in rows)
 
 
 def _last_row(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ ATTACKS = ("si_ni_ti_dim", "si_ni_ti_dim_fast")
 
 def time_one(run: Callable[[], object], enough: float) -> float:
     """Return a call's seconds, the median of three blocks of calls, after two calls to warm up."""
-    run()
+    seconds(run)
     repeats = max(1, round(enough / 3 / seconds(run)))
 
     def block() -> None:
@@ -29,6 +29,13 @@ def time_one(run: Callable[[], object], enough: float) -> float:
             run()
 
     return statistics.median(seconds(block) / repeats for _ in range(3))
+
+
+def time_two(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of two long calls, medians of two in turn, after one to warm up."""
+    pairs = [(seconds(one), seconds(other)) for _ in range(3)][1:]
+    first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return first, second
 
 
 @contextmanager
@@ -67,7 +74,7 @@ def _time_passes(record: Record, sizes: Sizes, name: str, kind: str, batches: tu
                 first = time.perf_counter() - started
                 taken = time_one(lambda i=images, k=labels: bare_passes(model, i, k, 1), sizes.seconds)
         except torch.OutOfMemoryError:
-            record.add("bare pass", name, size, kind, how, f"batch {batch}", note="out of memory")
+            record.add("bare pass", name, size, kind, how, f"batch {batch}", batch=batch, note="out of memory")
             break
         speed = flops * batch / taken / 1e12
         numbers: dict[str, Any] = {"images_per_second": batch / taken, "TFLOP_s": speed, "GFLOP_a_pass": flops / 1e9}
@@ -115,13 +122,9 @@ def _attack(record: Record, *, quick: bool) -> None:
 
 def best_batch(record: Record, name: str, sizes: Sizes) -> int:
     """Return the size of a batch at which a network's bare passes were fastest."""
-    default = {"batch": sizes.compiled_batch, "images_per_second": 0}
-    rows = [
-        row
-        for row in record.read()
-        if row["part"] == "passes" and row["about"][0] == name and "images_per_second" in row
-    ]
-    return int(max(rows, key=lambda row: float(row["images_per_second"]), default=default)["batch"])
+    default = {"batch": sizes.compiled_batch}
+    rows = [row for row in record.read() if row["part"] == "passes" and row["about"][0] == name]
+    return int(max(rows, key=lambda row: float(row.get("images_per_second", 0)), default=default)["batch"])
 
 
 def _time_attack(
@@ -131,31 +134,28 @@ def _time_attack(
         record.add(attack, *about, note="this version has no such attack")
         return
     options = {} if sizes.steps is None else {"steps": sizes.steps}
-    size = sizes.networks[str(about[0])]
-    images, labels = noise(batch, size)
-    settings = describe_attack(attack, **options)
-    made = create_attack(attack, model, **options)
-    calls = _count_passes(made, model, images[:1], labels[:1])
+    images, labels = noise(batch, sizes.networks[str(about[0])])
+    made, passes = create_attack(attack, model, **options), count_passes(attack, **options)
     with precision(str(about[2])):
-        taken = time_one(lambda: made(images, labels), sizes.seconds)
-        bare = time_one(lambda: bare_passes(model, images, labels, calls), sizes.seconds)
+        whole, bare = time_two(lambda: made(images, labels), lambda: bare_passes(model, images, labels, passes))
+    steps = describe_attack(attack, **options)["steps"]
     record.add(
-        attack, *about, f"batch {batch}", f"{settings['steps']} steps",
-        images_per_second=batch / taken, passes=calls, times_its_bare_passes=taken / bare,
+        attack, *about, f"batch {batch}", f"{steps} steps",
+        images_per_second=batch / whole, passes=passes, times_its_bare_passes=whole / bare,
     )  # fmt: skip
 
 
-def _count_passes(attack: Any, model: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """Return how often an attack calls the model for a gradient."""
+def count_passes(attack: str, **options: Any) -> int:
+    """Return how often an attack asks for a gradient; tried on the smallest of models, for all are asked alike."""
     calls = 0
 
     def count(*_: object) -> None:
         nonlocal calls
         calls += torch.is_grad_enabled()
 
-    handle = model.register_forward_pre_hook(count)
-    attack(images, labels)
-    handle.remove()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    model.register_forward_pre_hook(count)
+    create_attack(attack, model, **options)(torch.rand(1, 3, 32, 32), torch.zeros(1, dtype=torch.int64))
     return calls
 
 
@@ -173,17 +173,22 @@ def _torchattacks(record: Record, *, quick: bool) -> None:
         images, labels = noise(batch, size)
         plain = Classifier(network(name, size)).to(DEVICE)
         theirs = torchattacks.SINIFGSM(plain, eps=16 / 255, alpha=1.6 / 255, steps=steps, m=5)
-        with torch.backends.cudnn.flags(deterministic=False, allow_tf32=True):
-            their_seconds = time_one(lambda attack=theirs, i=images, k=labels: attack(i.contiguous(), k), sizes.seconds)
-        options = {"steps": steps, "scale_space": "unit"}
+        options = {"eps": 16 / 255, "steps": steps, "scale_space": "unit"}
         ours = create_attack("si_ni_fgsm", surrogate(name, size), **options)
-        with precision("bf16"):
-            our_seconds = time_one(lambda attack=ours, i=images, k=labels: attack(i, k), sizes.seconds)
+        their_seconds, our_seconds = time_two(
+            lambda attack=theirs, i=images, k=labels: attack(i.contiguous(), k),
+            lambda attack=ours, i=images, k=labels: _in_bf16(attack, i, k),
+        )
         record.add(
             "SI-NI-FGSM, torchattacks (float32) and lit_adv (bf16)", name, size, f"batch {batch}", f"{steps} steps",
             images_per_second_torchattacks=batch / their_seconds, images_per_second_lit_adv=batch / our_seconds,
             ratio=their_seconds / our_seconds,
         )  # fmt: skip
+
+
+def _in_bf16(attack: Callable[..., object], images: Tensor, labels: Tensor) -> None:
+    with precision("bf16"):
+        attack(images, labels)
 
 
 def _compiled(record: Record, *, quick: bool) -> None:
@@ -203,10 +208,9 @@ def _profile(record: Record, *, quick: bool) -> None:
     attack = create_attack("si_ni_ti_dim", surrogate(name, size), steps=1)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (DEVICE == "cuda")
     with precision("bf16"):
-        for _ in range(2):
-            seconds(lambda: attack(images, labels))
+        wall = time_one(lambda: attack(images, labels), sizes.seconds)
         with profile(activities=activities) as profiler:
-            wall = seconds(lambda: attack(images, labels))
+            seconds(lambda: attack(images, labels))
     on_gpu = DEVICE == "cuda"
     rows = [
         (event.key, event.self_device_time_total if on_gpu else event.self_cpu_time_total, event.count)
