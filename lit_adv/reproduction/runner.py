@@ -1,0 +1,127 @@
+"""Running jobs, several at once, until all are done or the command is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from types import FrameType
+
+from lit_adv.errors import MendableError
+from lit_adv.reproduction.jobs import Folder, Job
+from lit_adv.reproduction.processes import STOPPED, start_command
+
+_GRACE_SECONDS = 28.0  # a generation takes up to 25 to write what it has
+_SHOWN_LINES = 12
+
+
+class StoppedError(SystemExit):
+    """The command was asked to stop, or a job was."""
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED)
+
+
+class Runner:
+    """Runs jobs as processes.
+
+    A job that fails keeps those from running that need it; the others go on.
+
+    Args:
+        folder: The output folder.
+        parallel: How many jobs run at once.
+        say: Called with what there is to tell.
+    """
+
+    def __init__(self, folder: Folder, parallel: int, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._parallel = parallel
+        self._say = say
+        self._running: dict[str, tuple[Job, ForkServerProcess, float]] = {}
+        self._stopping = False
+
+    def run(self, jobs: Sequence[Job]) -> list[Job]:
+        """Run the jobs that are not done.
+
+        Args:
+            jobs: The jobs; each stands behind those that it needs.
+
+        Returns:
+            Those that wait for shards which other machines make (``--data.job``).
+
+        Raises:
+            StoppedError: If the process was sent SIGTERM or SIGINT, or a job was asked to stop.
+            MendableError: If jobs have failed; the message has the end of what each said.
+        """
+        waiting = [job for job in jobs if not self._folder.done(job)]
+        ended: dict[str, int] = {}
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            while (waiting or self._running) and not self._stopping:
+                self._start(waiting, jobs)
+                if not self._running:
+                    break
+                self._reap(ended, len(waiting))
+            if self._stopping:
+                self._end_all()
+                raise StoppedError
+        finally:
+            self._end_all()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if failed := [job for job in jobs if ended.get(job.name)]:
+            raise MendableError(self._explain(failed, len(waiting)))
+        return [job for job in jobs if not self._folder.done(job)]
+
+    def _start(self, waiting: list[Job], jobs: Sequence[Job]) -> None:
+        """Start jobs whose needs are met, as many as may run."""
+        by_name = {job.name: job for job in jobs}
+        for job in list(waiting):
+            if len(self._running) >= self._parallel:
+                return
+            if all(self._folder.done(by_name[need]) for need in job.needs if need in by_name):
+                waiting.remove(job)
+                self._folder.write_config(job)
+                log = self._folder.log_file(job)
+                self._running[job.name] = job, start_command(self._folder.arguments(job), log), time.monotonic()
+
+    def _reap(self, ended: dict[str, int], waiting: int) -> None:
+        """Wait until jobs end, and note how."""
+        sentinels = {process.sentinel: name for name, (_, process, _) in self._running.items()}
+        for sentinel in wait(list(sentinels), timeout=1.0):
+            job, process, started = self._running.pop(sentinels[sentinel])
+            process.join()
+            status = process.exitcode or 0
+            if status == STOPPED and not self._stopping:
+                self._stopping = True
+            ended[job.name] = status
+            if status == 0:
+                self._folder.finish(job)
+            how = {0: "done", STOPPED: "stopped"}.get(status, f"failed with status {status}")
+            left = waiting + len(self._running)
+            self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} jobs left")
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _end_all(self) -> None:
+        """Ask the jobs to stop, and end those that do not."""
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for _, process, _ in self._running.values():
+            process.terminate()
+        for _, process, _ in self._running.values():
+            process.join(max(deadline - time.monotonic(), 0))
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._running.clear()
+
+    def _explain(self, failed: Sequence[Job], left_out: int) -> str:
+        texts = []
+        for job in failed:
+            lines = self._folder.log_file(job).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
+            texts.append("\n    ".join([f"{job.name} ({self._folder.log_file(job)}):", *lines]))
+        more = f"\n{left_out} jobs that need them have not run" if left_out else ""
+        return f"{len(failed)} jobs have failed:\n  " + "\n  ".join(texts) + more
