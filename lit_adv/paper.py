@@ -48,10 +48,31 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     return _results().get((surrogate, attack, PAPER_NAMES.get(target, target)))
 
 
+def paper_table(name: str) -> dict[tuple[str, str, str], float]:
+    """Return what can be read of one of the paper's tables.
+
+    Args:
+        name: Such as ``1a``.
+
+    Returns:
+        The shares of images, in [0, 1], by surrogate (or ``ensemble``), attack and target.
+
+    Example:
+        >>> paper_table("3")["ensemble", "si_ni_ti_dim", "HGD"]
+        0.961
+    """
+    return {row[1:]: success for row, success in _rows().items() if row[0] == name}
+
+
 @cache
 def _results() -> dict[tuple[str, str, str], float]:
+    return {row[1:]: success for row, success in _rows().items()}
+
+
+@cache
+def _rows() -> dict[tuple[str, str, str, str], float]:
     with files("lit_adv").joinpath("paper_results.csv").open(encoding="utf-8") as file:
         return {
-            (row["surrogate"], row["attack"], row["target"]): round(float(row["success"]) / 100, 4)
+            (row["table"], row["surrogate"], row["attack"], row["target"]): round(float(row["success"]) / 100, 4)
             for row in csv.DictReader(file)
         }

@@ -51,7 +51,7 @@ class CleanReport(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: CleanAnswers,  # type: ignore[override]
+        outputs: CleanAnswers,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,

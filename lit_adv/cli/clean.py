@@ -16,8 +16,8 @@ class CleanCLI(ShardCLI):
     """The settings of showing clean images to models; ``--report`` is the folder of what they said."""
 
     summary = (
-        "Show clean images to models, and write which of them each classifies correctly and its mean loss at the scales "
-        "of --model.scales. Required: --model.models, --data.shards and --report.path."
+        "Show clean images to models, and write which of them each classifies correctly and its mean loss at the "
+        "scales of --model.scales. Required: --model.models, --data.shards and --report.path."
     )
     configs = "generate"
     model_type = CleanTask

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lit_adv.cli.arguments import at_least_one
 from lit_adv.cli.configs import find_config
+from lit_adv.cli.main import main
 from lit_adv.errors import MendableError
 from lit_adv.reproduction.experiments import EVERYTHING, FIGURES, TABLES
 
@@ -19,7 +19,7 @@ def paper(arguments: Sequence[str], prog: str = "lit-adv paper") -> None:
     """Make tables and figures of the paper."""
     own, handed_on = _split(arguments)
     options = _parser(prog).parse_args(own)
-    from lit_adv.reproduction.paper_run import PaperRun  # noqa: PLC0415  # takes seconds; a mistake is told at once
+    from lit_adv.reproduction.paper_run import PaperRun  # takes seconds; a mistake is told at once
 
     wanted = list(EVERYTHING) if "all" in options.what else list(dict.fromkeys(options.what))
     run = PaperRun(
@@ -29,7 +29,9 @@ def paper(arguments: Sequence[str], prog: str = "lit-adv paper") -> None:
         output=Path(options.output),
         handed_on=handed_on,
     )
-    run.make(wanted, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan)
+    run.make(
+        main, wanted, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan
+    )
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -37,15 +39,25 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Make tables and figures of Lin et al. (ICLR 2020), with the paper's numbers beside. All jobs that\n"
-        "this takes are ordinary runs of lit-adv below the output folder; run again, and what is done stays done.",
+        description="Make tables and figures of Lin et al. (ICLR 2020), with the paper's numbers beside. All jobs\n"
+        "that this takes are ordinary runs of lit-adv below the output folder; run again, and what is done stays done.",
         epilog="--trainer.*, --data.* and --model.* behind these go to the jobs, such as --data.batch_size 64 or\n"
         "--trainer.precision 32-true; --data.job INDEX/COUNT shares the work between machines.",
     )
-    parser.add_argument("what", nargs="+", choices=[*TABLES, *FIGURES, "all"], metavar="WHAT", help=", ".join([*TABLES, *FIGURES, "all"]))
-    parser.add_argument("--zoo", required=True, help="the models: paper, local, or a YAML file like those in configs/zoos")
+    parser.add_argument(
+        "what",
+        nargs="+",
+        choices=[*TABLES, *FIGURES, "all"],
+        metavar="WHAT",
+        help=", ".join([*TABLES, *FIGURES, "all"]),
+    )
+    parser.add_argument(
+        "--zoo", required=True, help="the models: paper, local, or a YAML file like those in configs/zoos"
+    )
     parser.add_argument("--weights", metavar="FOLDER", help="folder of weights files; not needed for the zoo local")
-    parser.add_argument("--data", required=True, nargs="+", metavar="SHARDS", help="clean shards: a folder, a glob, a pattern")
+    parser.add_argument(
+        "--data", required=True, nargs="+", metavar="SHARDS", help="clean shards: a folder, a glob, a pattern"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for everything that is made")
     parser.add_argument(
         "--selection",
@@ -54,7 +66,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="correct: the images that all targets classify correctly, as in the paper (default); all: every image",
     )
     parser.add_argument("--images", type=at_least_one, metavar="N", help="only the first N of these images")
-    parser.add_argument("--parallel", type=at_least_one, default=1, metavar="N", help="how many jobs run at once (default: 1)")
+    parser.add_argument(
+        "--parallel", type=at_least_one, default=1, metavar="N", help="how many jobs run at once (default: 1)"
+    )
     parser.add_argument("--plan", action="store_true", help="show the plan, and end")
     return parser
 

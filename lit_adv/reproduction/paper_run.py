@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_adv.reproduction.book import Book
 from lit_adv.reproduction.jobs import Folder, Job
 from lit_adv.reproduction.plan import SELECTION, Planner, show_plan
-from lit_adv.reproduction.processes import STOPPED, start_function
+from lit_adv.reproduction.processes import STOPPED, Main, start_function
 from lit_adv.reproduction.runner import Runner
 from lit_adv.reproduction.selection import choose, count_samples, describe, read_selection
 from lit_adv.reproduction.timing import measure_passes
+from lit_adv.reproduction.tracking import log_book
 from lit_adv.reproduction.zoo import find_weights, read_zoo
 from lit_adv.shards import publish
 from lit_adv.shards.job import register_job
@@ -53,10 +55,13 @@ class PaperRun:
         publish.prepare_folder(str(output))
         register_job(str(output), self._record(sizes), _ZOO_FILE)
 
-    def make(self, wanted: Sequence[str], rule: str, most: int | None, parallel: int, only_plan: bool) -> None:
+    def make(
+        self, main: Main, wanted: Sequence[str], *, rule: str, most: int | None, parallel: int, only_plan: bool
+    ) -> None:
         """Make tables and figures.
 
         Args:
+            main: Runs the arguments behind ``lit-adv``.
             wanted: Their names.
             rule: Which images are attacked; see :func:`lit_adv.reproduction.selection.choose`.
             most: Only the first so many of them.
@@ -72,7 +77,7 @@ class PaperRun:
         self._show_plan([*before, *jobs], most)
         if only_plan:
             return
-        runner = Runner(self.folder, parallel, lambda text: print(text, flush=True))
+        runner = Runner(main, self.folder, parallel, lambda text: print(text, flush=True))
         runner.run(before)
         record = choose(self.shards, self.output / SELECTION, rule, most)
         print(f"images: {describe(record)}", flush=True)
@@ -82,9 +87,16 @@ class PaperRun:
                 "run this again when they are done"
             )
             raise SystemExit(STOPPED)
-        from lit_adv.reproduction.book import write_book  # noqa: PLC0415
+        print(f"tables and figures: {self._write(wanted, record)}")
 
-        print(write_book(self, wanted, record))
+    def _write(self, wanted: Sequence[str], record: Mapping[str, Any]) -> Path:
+        title = f"Nesterov and scale invariance (Lin et al., ICLR 2020) with the models of {self.name}"
+        notes = [f"{name} is left out: there is no {lacking}." for name, lacking in self.left_out.items()]
+        book = Book(self.planner, self.folder.path, record, title, notes)
+        page = book.write(wanted)
+        if dict(self.folder.typed("trainer")).get("logger") is not False:
+            log_book(self.planner.group, str(self.folder.path / "logs"), book.tables, book.pictures)
+        return page
 
     def _show_plan(self, jobs: Sequence[Job], most: int | None) -> None:
         for job in jobs:

@@ -16,26 +16,30 @@ from typing import Any, NoReturn
 #: The status of a process that was asked to stop; see lit_adv.callbacks.preemption, which takes seconds to import.
 STOPPED = 75
 
+#: What runs the arguments behind ``lit-adv``, and returns the exit status.
+Main = Callable[[Sequence[str]], int]
+
 _MODULES = ("lit_adv.cli.generate", "lit_adv.cli.evaluate", "lit_adv.cli.clean")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([*_MODULES, "lit_adv.reproduction.timing"])
 
 
-def start_command(arguments: Sequence[str], log: Path) -> ForkServerProcess:
+def start_command(main: Main, arguments: Sequence[str], log: Path) -> ForkServerProcess:
     """Start ``lit-adv`` with some arguments, as a process of its own.
 
     All such processes are forked from one that has imported what takes seconds to import. Otherwise they are what a
     shell would start: Lightning, too, which starts the further processes of a run by their command line, finds it.
 
     Args:
+        main: Runs the arguments behind ``lit-adv``, and returns the exit status.
         arguments: What stands behind ``lit-adv``.
         log: The file for what the process says.
 
     Returns:
         The process. It stops if this one ends.
     """
-    return _start(_run_command, list(arguments), str(log))
+    return _start(_run_command, main, list(arguments), str(log))
 
 
 def start_function(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
@@ -49,9 +53,7 @@ def _start(function: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     return process
 
 
-def _run_command(arguments: list[str], log: str) -> None:
-    from lit_adv.cli.main import main  # noqa: PLC0415
-
+def _run_command(main: Main, arguments: list[str], log: str) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -11,7 +11,7 @@ from types import FrameType
 
 from lit_adv.errors import MendableError
 from lit_adv.reproduction.jobs import Folder, Job
-from lit_adv.reproduction.processes import STOPPED, start_command
+from lit_adv.reproduction.processes import STOPPED, Main, start_command
 
 _GRACE_SECONDS = 28.0  # a generation takes up to 25 to write what it has
 _SHOWN_LINES = 12
@@ -30,12 +30,14 @@ class Runner:
     A job that fails keeps those from running that need it; the others go on.
 
     Args:
+        main: Runs the arguments behind ``lit-adv``.
         folder: The output folder.
         parallel: How many jobs run at once.
         say: Called with what there is to tell.
     """
 
-    def __init__(self, folder: Folder, parallel: int, say: Callable[[str], None]) -> None:
+    def __init__(self, main: Main, folder: Folder, parallel: int, say: Callable[[str], None]) -> None:
+        self._main = main
         self._folder = folder
         self._parallel = parallel
         self._say = say
@@ -84,14 +86,14 @@ class Runner:
             if all(self._folder.done(by_name[need]) for need in job.needs if need in by_name):
                 waiting.remove(job)
                 self._folder.write_config(job)
-                log = self._folder.log_file(job)
-                self._running[job.name] = job, start_command(self._folder.arguments(job), log), time.monotonic()
+                process = start_command(self._main, self._folder.arguments(job), self._folder.log_file(job))
+                self._running[job.name] = job, process, time.monotonic()
 
     def _reap(self, ended: dict[str, int], waiting: int) -> None:
         """Wait until jobs end, and note how."""
-        sentinels = {process.sentinel: name for name, (_, process, _) in self._running.items()}
-        for sentinel in wait(list(sentinels), timeout=1.0):
-            job, process, started = self._running.pop(sentinels[sentinel])
+        ready = set(wait([process.sentinel for _, process, _ in self._running.values()], timeout=1.0))
+        for name in [name for name, (_, process, _) in self._running.items() if process.sentinel in ready]:
+            job, process, started = self._running.pop(name)
             process.join()
             status = process.exitcode or 0
             if status == STOPPED and not self._stopping:

@@ -89,7 +89,7 @@ def find_weights(zoo: Zoo, folder: str | None) -> tuple[Zoo, dict[str, int], dic
         folder: The folder of weights; they may lie in folders in it.
 
     Returns:
-        The zoo, the sizes of the files in bytes by their paths, and the defenses that are left out with what each lacks.
+        The zoo, the files' sizes in bytes by their paths, and what each defense lacks that is left out.
 
     Raises:
         MendableError: If weights are missing: all of them, each with where it comes from.
