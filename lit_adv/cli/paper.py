@@ -25,13 +25,12 @@ def paper(arguments: Sequence[str], prog: str = "lit-adv paper") -> None:
     run = PaperRun(
         zoo_file=find_config(options.zoo, "zoos"),
         weights=options.weights,
+        wanted=wanted,
         shards=options.data[0] if len(options.data) == 1 else options.data,
         output=Path(options.output),
         handed_on=handed_on,
     )
-    run.make(
-        main, wanted, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan
-    )
+    run.make(main, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

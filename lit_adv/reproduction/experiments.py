@@ -117,6 +117,12 @@ def members_of(source: str, zoo: Zoo) -> list[str]:
     return zoo.ensemble if source == ENSEMBLE else [source]
 
 
+def attacked_specs(source: str, zoo: Zoo) -> list[str]:
+    """Return the specs of the models that are attacked together."""
+    specs = zoo.models | (zoo.together if source == ENSEMBLE else zoo.alone)
+    return [specs[name] for name in members_of(source, zoo)]
+
+
 def pretty(attack: str) -> str:
     """Return the paper's way to write an attack.
 

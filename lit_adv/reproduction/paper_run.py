@@ -29,6 +29,7 @@ class PaperRun:
     Args:
         zoo_file: The zoo's YAML file.
         weights: The folder of weights files, if there is one.
+        wanted: The names of the tables and figures.
         shards: The clean shards.
         output: The folder for everything that is made.
         handed_on: Options for the jobs, each with its words.
@@ -42,12 +43,14 @@ class PaperRun:
         self,
         zoo_file: str,
         weights: str | None,
+        wanted: Sequence[str],
         shards: str | list[str],
         output: Path,
         handed_on: Sequence[Sequence[str]],
     ) -> None:
         self.name = Path(zoo_file).stem
-        self.zoo, sizes, self.left_out = find_weights(read_zoo(zoo_file), weights)
+        self.zoo, sizes, self.left_out = find_weights(read_zoo(zoo_file), weights, "table3" in wanted)
+        self.wanted = wanted
         self.shards = shards
         self.output = output
         self.folder = Folder(output.resolve(), handed_on, sizes)
@@ -55,14 +58,11 @@ class PaperRun:
         publish.prepare_folder(str(output))
         register_job(str(output), self._record(sizes), _ZOO_FILE)
 
-    def make(
-        self, main: Main, wanted: Sequence[str], *, rule: str, most: int | None, parallel: int, only_plan: bool
-    ) -> None:
+    def make(self, main: Main, *, rule: str, most: int | None, parallel: int, only_plan: bool) -> None:
         """Make tables and figures.
 
         Args:
             main: Runs the arguments behind ``lit-adv``.
-            wanted: Their names.
             rule: Which images are attacked; see :func:`lit_adv.reproduction.selection.choose`.
             most: Only the first so many of them.
             parallel: How many jobs run at once.
@@ -73,7 +73,7 @@ class PaperRun:
             MendableError: If jobs have failed.
         """
         before = [self.planner.selection()] if rule == "correct" else []
-        jobs = self.planner.jobs(wanted)
+        jobs = self.planner.jobs(self.wanted)
         self._show_plan([*before, *jobs], most)
         if only_plan:
             return
@@ -87,13 +87,13 @@ class PaperRun:
                 "run this again when they are done"
             )
             raise SystemExit(STOPPED)
-        print(f"tables and figures: {self._write(wanted, record)}")
+        print(f"tables and figures: {self._write(record)}")
 
-    def _write(self, wanted: Sequence[str], record: Mapping[str, Any]) -> Path:
+    def _write(self, record: Mapping[str, Any]) -> Path:
         title = f"Nesterov and scale invariance (Lin et al., ICLR 2020) with the models of {self.name}"
         notes = [f"{name} is left out: there is no {lacking}." for name, lacking in self.left_out.items()]
         book = Book(self.planner, self.folder.path, record, title, notes)
-        page = book.write(wanted)
+        page = book.write(self.wanted)
         if dict(self.folder.typed("trainer")).get("logger") is not False:
             log_book(self.planner.group, str(self.folder.path / "logs"), book.tables, book.pictures)
         return page
@@ -128,6 +128,8 @@ class PaperRun:
         return {
             "image_size": self.zoo.image_size,
             "models": specs,
+            "alone": self.zoo.alone,
+            "together": self.zoo.together,
             "surrogates": self.zoo.surrogates,
             "ensemble": self.zoo.ensemble,
             "targets": self.zoo.targets,

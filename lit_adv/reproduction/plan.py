@@ -14,7 +14,7 @@ from lit_adv.reproduction.experiments import (
     SCALES,
     TABLES,
     AttackRun,
-    members_of,
+    attacked_specs,
     run_of,
     sources_of,
 )
@@ -78,7 +78,7 @@ class Planner:
             yield self._evaluation(f"results/{name}", made, self.zoo.targets)
 
     def _generation(self, source: str, run: AttackRun) -> Job:
-        specs = [self.zoo.models[name] for name in members_of(source, self.zoo)]
+        specs = attacked_specs(source, self.zoo)
         settings = describe_attack(run.attack, **run.options)
         passes = settings["steps"] * settings.get("scale_copies", settings.get("search_steps"))
         name = f"images/{source}/{run.label}"

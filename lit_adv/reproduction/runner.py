@@ -67,6 +67,7 @@ class Runner:
                     break
                 self._reap(ended, len(waiting))
             if self._stopping:
+                self._say("asked to stop: what is done is kept; run the same command again to go on")
                 self._end_all()
                 raise StoppedError
         finally:

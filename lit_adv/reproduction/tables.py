@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lit_adv.paper import paper_table
-from lit_adv.reproduction.experiments import Experiment, pretty
+from lit_adv.reproduction.experiments import Experiment, members_of, pretty
 from lit_adv.reproduction.plan import Planner, attack_name
 from lit_adv.shards import storage
 
@@ -62,7 +62,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
                     source,
                     run.attack,
                     target,
-                    white_box=row["white_box"] and not experiment.defended,
+                    white_box=target in members_of(source, planner.zoo),
                     success=row["success"],
                     low=row["success_low"],
                     high=row["success_high"],

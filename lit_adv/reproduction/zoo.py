@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,8 @@ class Zoo:
         surrogates: The models that are attacked alone; Table 4 and Figure 2 attack the first.
         ensemble: The models that are attacked together.
         targets: The models that Tables 1, 2 and 4 show images to, and that choose the images.
+        alone: Specs of surrogates that an attack on them alone is to see in place of the model's.
+        together: The same for attacks on the ensemble.
         defenses: Table 3's, by the names that it shows: each a target of ``lit-adv test``, in which a model may go by
             its name here.
         attack_options: Settings of attacks, by their names, that differ from the paper's.
@@ -42,6 +44,8 @@ class Zoo:
     surrogates: list[str]
     ensemble: list[str]
     targets: list[str]
+    alone: dict[str, str]
+    together: dict[str, str]
     defenses: dict[str, dict[str, Any]]
     attack_options: dict[str, dict[str, Any]]
     iterations: list[int]
@@ -53,7 +57,14 @@ class Zoo:
         return {"name": name, **(self.defenses[name] if name in self.defenses else {"model": self.models[name]})}
 
 
-_DEFAULTS: dict[str, Any] = {"attack_options": {}, "iterations": [4, 6, 8, 10, 12, 14, 16], "files": {}, "optional": []}
+_DEFAULTS: dict[str, Any] = {
+    "alone": {},
+    "together": {},
+    "attack_options": {},
+    "iterations": [4, 6, 8, 10, 12, 14, 16],
+    "files": {},
+    "optional": [],
+}
 
 
 def read_zoo(file: str) -> Zoo:
@@ -81,12 +92,13 @@ def read_zoo(file: str) -> Zoo:
     return zoo
 
 
-def find_weights(zoo: Zoo, folder: str | None) -> tuple[Zoo, dict[str, int], dict[str, str]]:
+def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Zoo, dict[str, int], dict[str, str]]:
     """Put the paths of weights into the specs.
 
     Args:
         zoo: The zoo as its file has it.
         folder: The folder of weights; they may lie in folders in it.
+        defended: Whether the defenses' weights are needed.
 
     Returns:
         The zoo, the files' sizes in bytes by their paths, and what each defense lacks that is left out.
@@ -95,6 +107,8 @@ def find_weights(zoo: Zoo, folder: str | None) -> tuple[Zoo, dict[str, int], dic
         MendableError: If weights are missing: all of them, each with where it comes from.
     """
     found = {name: path for name, file in zoo.files.items() if (path := _find(file, folder)) is not None}
+    if not defended:
+        zoo = replace(zoo, defenses={}, optional=[])
     needs = {name: _placeholders(value, zoo) for name, value in {**zoo.models, **zoo.defenses}.items()}
     left_out = {
         name: f"{zoo.files[lacking[0]].names[0]} ({zoo.files[lacking[0]].source})"
@@ -114,7 +128,8 @@ def find_weights(zoo: Zoo, folder: str | None) -> tuple[Zoo, dict[str, int], dic
         if name not in left_out
     }
     sizes = {str(path): path.stat().st_size for path in found.values() if path.is_file()}
-    return Zoo(**{**vars(zoo), "models": models, "defenses": defenses}), sizes, left_out
+    alone, together = _fill_in(zoo.alone, paths), _fill_in(zoo.together, paths)
+    return replace(zoo, models=models, alone=alone, together=together, defenses=defenses), sizes, left_out
 
 
 def _check(zoo: Zoo) -> None:
@@ -125,6 +140,10 @@ def _check(zoo: Zoo) -> None:
             raise ValueError(f"{group} must be a list of one or more models, not {names!r}")
         if unknown := [name for name in names if name not in zoo.models]:
             raise ValueError(f"{group} names {unknown[0]!r}, which is not among its models ({', '.join(zoo.models)})")
+    if unknown := [name for name in [*zoo.alone, *zoo.together] if name not in zoo.models]:
+        raise ValueError(
+            f"alone or together names {unknown[0]!r}, which is not among its models ({', '.join(zoo.models)})"
+        )
     if clash := [name for name in zoo.defenses if name in zoo.models]:
         raise ValueError(f"{clash[0]!r} is the name of a model and of a defense")
     if unknown := [name for name in zoo.optional if name not in zoo.defenses]:
