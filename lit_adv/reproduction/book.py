@@ -101,7 +101,7 @@ class Book:
                 f"{name}: the loss is {at[1.0]:.2f} at scale 1, at most {stable[worst]:.2f} within {STABLE[0]} to "
                 f"{STABLE[1]} (at {worst}), and at most {beyond:.2f} beyond."
             )
-        said.append("The paper's curves are flat within that range, and rise towards 2.0.")
+        said.append("The paper calls the loss stable within that range.")
         rows = [["scale", *losses], *([s, *column] for s, *column in zip(SCALES, *losses.values(), strict=True))]
         self._write("figure1.csv", _csv(rows))
         self._write_figure("figure1", draw_losses(SCALES, losses), said)

@@ -127,11 +127,11 @@ class Folder:
         """Tell whether a manifest records the job's settings and what was typed."""
         made, wanted = storage.read_json(str(folder / MANIFEST_FILE))["config"], job.settings["model"]
         data = {"image_size": job.settings["data"]["image_size"]} | dict(self.typed("data"))
-        model = {
-            "attack": wanted["attack"],
-            "attack_options": describe_attack(wanted["attack"], **wanted["attack_options"]),
-            **{name: value for name, value in self.typed("model") if "." not in name},
-        }
+        model = {"attack": wanted["attack"], "attack_options": wanted["attack_options"]}
+        for name, value in self.typed("model"):
+            group, _, option = name.partition(".")
+            model[group] = {**model[group], option: value} if option else value
+        model["attack_options"] = describe_attack(model["attack"], **model["attack_options"])
         precision = dict(self.typed("trainer")).get("precision", made["precision"])
         return (
             list(made["model"]["surrogate"]) == wanted["surrogate"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_adv.errors import MendableError
 from lit_adv.reproduction.book import Book
 from lit_adv.reproduction.jobs import Folder, Job
 from lit_adv.reproduction.plan import SELECTION, Planner, show_plan
@@ -70,7 +71,7 @@ class PaperRun:
 
         Raises:
             SystemExit: With status 75 if the run was asked to stop, or waits for the shards of other machines.
-            MendableError: If jobs have failed.
+            MendableError: If jobs have failed; what does not need them is written.
         """
         before = [self.planner.selection()] if rule == "correct" else []
         jobs = self.planner.jobs(self.wanted)
@@ -78,22 +79,28 @@ class PaperRun:
         if only_plan:
             return
         runner = Runner(main, self.folder, parallel, lambda text: print(text, flush=True))
-        runner.run(before)
-        record = choose(self.shards, self.output / SELECTION, rule, most)
+        if failed := runner.run(before):
+            raise MendableError(failed)
+        record = choose(self.shards, self.folder.path / SELECTION, rule, most)
         print(f"images: {describe(record)}", flush=True)
-        if waiting := runner.run(jobs):
+        failed = runner.run(jobs)
+        complete = [name for name in self.wanted if all(map(self.folder.done, self.planner.jobs([name])))]
+        if complete:
+            print(f"tables and figures: {self._write(record, complete)}")
+        if failed:
+            raise MendableError(failed)
+        if waiting := [job.name for job in jobs if not self.folder.done(job)]:
             print(
-                f"{len(waiting)} jobs wait for shards that other machines make ({waiting[0].name}, ...); "
-                "run this again when they are done"
+                f"{len(waiting)} jobs ({waiting[0]}, ...) wait for shards that other machines make; run this again "
+                "when they are made"
             )
             raise SystemExit(STOPPED)
-        print(f"tables and figures: {self._write(record)}")
 
-    def _write(self, record: Mapping[str, Any]) -> Path:
+    def _write(self, record: Mapping[str, Any], complete: Sequence[str]) -> Path:
         title = f"Nesterov and scale invariance (Lin et al., ICLR 2020) with the models of {self.name}"
         notes = [f"{name} is left out: there is no {lacking}." for name, lacking in self.left_out.items()]
         book = Book(self.planner, self.folder.path, record, title, notes)
-        page = book.write(self.wanted)
+        page = book.write(complete)
         if dict(self.folder.typed("trainer")).get("logger") is not False:
             log_book(self.planner.group, str(self.folder.path / "logs"), book.tables, book.pictures)
         return page

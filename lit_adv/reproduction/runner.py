@@ -9,7 +9,6 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from types import FrameType
 
-from lit_adv.errors import MendableError
 from lit_adv.reproduction.jobs import Folder, Job
 from lit_adv.reproduction.processes import STOPPED, Main, start_command
 
@@ -44,18 +43,17 @@ class Runner:
         self._running: dict[str, tuple[Job, ForkServerProcess, float]] = {}
         self._stopping = False
 
-    def run(self, jobs: Sequence[Job]) -> list[Job]:
+    def run(self, jobs: Sequence[Job]) -> str | None:
         """Run the jobs that are not done.
 
         Args:
             jobs: The jobs; each stands behind those that it needs.
 
         Returns:
-            Those that wait for shards which other machines make (``--data.job``).
+            Which jobs have failed, with the end of what each said; None if none has.
 
         Raises:
             StoppedError: If the process was sent SIGTERM or SIGINT, or a job was asked to stop.
-            MendableError: If jobs have failed; the message has the end of what each said.
         """
         waiting = [job for job in jobs if not self._folder.done(job)]
         ended: dict[str, int] = {}
@@ -74,9 +72,8 @@ class Runner:
             self._end_all()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        if failed := [job for job in jobs if ended.get(job.name)]:
-            raise MendableError(self._explain(failed, len(waiting)))
-        return [job for job in jobs if not self._folder.done(job)]
+        failed = [job for job in jobs if ended.get(job.name)]
+        return self._explain(failed, len(waiting)) if failed else None
 
     def _start(self, waiting: list[Job], jobs: Sequence[Job]) -> None:
         """Start jobs whose needs are met, as many as may run."""
