@@ -20,7 +20,8 @@ PAPER_NAMES = {
     "timm:resnetv2_101.a1h_in1k": "Res-101",
     "timm:inception_resnet_v2.tf_ens_adv_in1k": "IncRes-v2ens",
 }
-_ENSEMBLE = {"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"}
+#: The models that the paper attacks together.
+PAPER_ENSEMBLE = frozenset({"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"})
 
 
 def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
@@ -44,7 +45,7 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
         return None
     surrogates = {PAPER_NAMES.get(spec, spec) for spec in made_with["surrogate"]}
-    surrogate = "ensemble" if surrogates == _ENSEMBLE else " + ".join(sorted(surrogates))
+    surrogate = "ensemble" if surrogates == PAPER_ENSEMBLE else " + ".join(sorted(surrogates))
     return _results().get((surrogate, attack, PAPER_NAMES.get(target, target)))
 
 

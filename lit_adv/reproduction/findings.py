@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lit_adv.paper import paper_table
-from lit_adv.reproduction.experiments import Experiment, pretty
+from lit_adv.paper import PAPER_ENSEMBLE, paper_table
+from lit_adv.reproduction.experiments import ENSEMBLE, Experiment, pretty
 from lit_adv.reproduction.tables import Cell, mean, percent
 
 _NAMED = 6
@@ -28,8 +28,8 @@ def _compare(experiment: Experiment, cells: Sequence[Cell], worse: str, better: 
     gains = [100 * (b.success - a.success) for a, b in pairs]
     where = "defenses" if experiment.defended else "black-box cells"
     said = (
-        f"{pretty(better)} is ahead of {pretty(worse)} on {len(pairs) - len(behind)} of {len(pairs)} {where}, by "
-        f"{min(gains):.1f} to {max(gains):.1f} points{_papers_gains(experiment, worse, better)}"
+        f"{pretty(better)} is ahead of {pretty(worse)} on {len(pairs) - len(behind)} of {len(pairs)} {where} "
+        f"({min(gains):+.1f} to {max(gains):+.1f} points{_papers_gains(experiment, worse, better)})"
         if pairs
         else f"There is no black box to compare {pretty(better)} with {pretty(worse)} on"
     )
@@ -53,7 +53,7 @@ def _papers_gains(experiment: Experiment, worse: str, better: str) -> str:
         if attack == better and (source, worse, target) in table
     ]
     ahead = sum(gain > 0 for gain in gains)
-    return f" (the paper, with its models: {ahead} of {len(gains)}, by {min(gains):.1f} to {max(gains):.1f})"
+    return f"; the paper, with its models: {ahead} of {len(gains)}, {min(gains):+.1f} to {max(gains):+.1f}"
 
 
 def _means(experiment: Experiment, cells: Sequence[Cell]) -> str:
@@ -84,7 +84,8 @@ def _numbers(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _black_boxes(experiment: Experiment) -> dict[tuple[str, str, str], float]:
-    attacked = {"ensemble": {"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"}}
+    """Return the paper's numbers on models that the attack did not see, in shares."""
+    attacked = {ENSEMBLE: PAPER_ENSEMBLE}
     return {
         key: success
         for key, success in paper_table(experiment.name.removeprefix("table")).items()

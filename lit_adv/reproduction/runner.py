@@ -101,7 +101,7 @@ class Runner:
                 self._folder.finish(job)
             how = {0: "done", STOPPED: "stopped"}.get(status, f"failed with status {status}")
             left = waiting + len(self._running)
-            self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} jobs left")
+            self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} to go")
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -123,5 +123,5 @@ class Runner:
         for job in failed:
             lines = self._folder.log_file(job).read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
             texts.append("\n    ".join([f"{job.name} ({self._folder.log_file(job)}):", *lines]))
-        more = f"\n{left_out} jobs that need them have not run" if left_out else ""
-        return f"{len(failed)} jobs have failed:\n  " + "\n  ".join(texts) + more
+        more = f"\njobs that need them and have not run: {left_out}" if left_out else ""
+        return f"failed jobs: {len(failed)}\n  " + "\n  ".join(texts) + more

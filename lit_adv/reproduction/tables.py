@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lit_adv.paper import paper_table
-from lit_adv.reproduction.experiments import Experiment, members_of, pretty
+from lit_adv.paper import PAPER_ENSEMBLE, paper_table
+from lit_adv.reproduction.experiments import ENSEMBLE, Experiment, members_of, pretty
 from lit_adv.reproduction.plan import Planner, attack_name
 from lit_adv.shards import storage
 
@@ -53,6 +53,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
     rows = [row for job in jobs for row in storage.read_json(str(folder / job.name / "results.json"))]
     found = {(row["attack"], row["target"]): row for row in rows}
     published = paper_table(experiment.name.removeprefix("table"))
+    others = {ENSEMBLE} if set(planner.zoo.ensemble) != PAPER_ENSEMBLE else set()
     cells = []
     for source, run in planner.runs(experiment.name):
         for target in planner.zoo.defenses if experiment.defended else planner.zoo.targets:
@@ -70,7 +71,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
                     images=row["success_total"],
                     on_correct=row["success_on_correct"],
                     correct=row["success_on_correct_total"],
-                    paper=published.get((source, run.attack, target)),
+                    paper=None if source in others else published.get((source, run.attack, target)),
                 )
             )
     return cells

@@ -46,7 +46,14 @@ def test_figure_2_shares_its_usual_number_of_iterations_with_table_4(planner: Pl
 
 def test_passes_are_steps_times_copies_and_the_zoo_has_its_say(planner: Planner) -> None:
     passes = {job.name.split("/")[-1]: job.passes for job in planner.jobs(["table4", "table2"])}
-    assert {"fgsm": 1, "pgd": 10, "cw": 14, "ni_fgsm": 10, "si_ni_fgsm": 50, "si_ni_ti_dim": 50}.items() <= passes.items()
+    assert {
+        "fgsm": 1,
+        "pgd": 10,
+        "cw": 14,
+        "ni_fgsm": 10,
+        "si_ni_fgsm": 50,
+        "si_ni_ti_dim": 50,
+    }.items() <= passes.items()
 
 
 def test_the_time_is_that_of_the_passes_of_every_member(planner: Planner) -> None:
@@ -102,7 +109,11 @@ def manifest(folder: Path, attack: str, **changes: Any) -> None:
     [
         ({}, [], True),
         ({"data": {"image_size": 24, "batch_size": 4}, "model": {"compile": True}}, TYPED, True),
-        ({"model": {"attack_options": describe_attack("tim", eps="8/255")}}, [["--model.attack_options.eps=8/255"]], True),
+        (
+            {"model": {"attack_options": describe_attack("tim", eps="8/255")}},
+            [["--model.attack_options.eps=8/255"]],
+            True,
+        ),
         ({}, [["--data.batch_size", "4"]], False),
         ({}, [["--trainer.precision", "bf16-mixed"]], False),
         ({}, [["--model.compile", "true"]], False),

@@ -16,7 +16,10 @@ SMALL: dict[str, Any] = {
     "surrogates": ["A"],
     "ensemble": ["A", "B"],
     "targets": ["A", "B"],
-    "defenses": {"R&P": {"defense": "rp", "model": "B"}, "HGD": {"sum": [{"defense": "hgd", "model": "A", "weights": "{h}"}]}},
+    "defenses": {
+        "R&P": {"defense": "rp", "model": "B"},
+        "HGD": {"sum": [{"defense": "hgd", "model": "A", "weights": "{h}"}]},
+    },
     "optional": ["HGD"],
     "files": {
         "a": {"names": ["a.ckpt", "a.npy"], "source": "http://a"},
@@ -42,10 +45,10 @@ def test_the_paper_s_zoo_has_the_paper_s_names_and_lists_all_weights_that_are_mi
     zoo = read_zoo(find_config("paper", "zoos"))
     assert list(zoo.models) == ["Inc-v3", "Inc-v4", "IncRes-v2", "Res-101", "Inc-v3ens3", "Inc-v3ens4", "IncRes-v2ens"]
     assert list(zoo.defenses) == ["HGD", "R&P", "NIPS-r3", "FD", "ComDefend", "RS"]
-    with pytest.raises(MendableError, match="17 files of weights are missing.*--weights FOLDER") as error:
+    with pytest.raises(MendableError, match=r"17 files of weights are missing.*--weights FOLDER") as error:
         find_weights(zoo, None)
     assert all(file.source in str(error.value) and file.names[0] in str(error.value) for file in zoo.files.values())
-    with pytest.raises(MendableError, match="^7 files"):  # without the defenses
+    with pytest.raises(MendableError, match=r"^7 files"):  # without the defenses
         find_weights(zoo, None, defended=False)
 
 
