@@ -127,5 +127,6 @@ def test_cells_come_from_the_results_of_the_evaluations(planner: Planner, tmp_pa
     first, *_, last = read_cells(TABLES["table3"], planner, tmp_path)
     assert first == Cell("ensemble", "mi_fgsm", "R&P", False, 0.5, 0.1, 0.9, 2, 4, None, 0, None)
     assert (last.attack, last.paper) == ("si_ni_ti_dim", None)  # the ensemble is not the paper's
+    planner.zoo.models.update(dict.fromkeys(["Inc-v4", "IncRes-v2"], "import:four:build"))
     planner.zoo.ensemble[:] = ["Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"]
     assert [cell.paper for cell in read_cells(TABLES["table3"], planner, tmp_path)] == [0.293, 0.753, 0.913]
