@@ -23,14 +23,16 @@ LOGITS = {
 
 def _inception_v3() -> dict[str, str]:
     layers = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3")
-    mixed = (f"Mixed_{number}" for number in "5b 5c 5d 6a 6b 6c 6d 6e 7a 7b 7c".split())
+    rows = ("5", "bcd"), ("6", "abcde"), ("7", "abc")
+    mixed = [f"Mixed_{row}{letter}" for row, letters in rows for letter in letters]
     auxiliary = _auxiliary("Conv2d_1b_1x1", "Conv2d_2a_5x5", "Conv2d_2b_1x1")
     return {name: name for name in (*layers, *mixed)} | {LOGITS["inception_v3"]: "fc"} | auxiliary
 
 
 def _inception_v4() -> dict[str, str]:
     layers = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3")
-    mixed = (f"Mixed_{n}" for n in "3a 4a 5a 5b 5c 5d 5e 6a 6b 6c 6d 6e 6f 6g 6h 7a 7b 7c 7d".split())
+    rows = ("3", "a"), ("4", "a"), ("5", "abcde"), ("6", "abcdefgh"), ("7", "abcd")
+    mixed = [f"Mixed_{row}{letter}" for row, letters in rows for letter in letters]
     features = {name: f"features.{position}" for position, name in enumerate((*layers, *mixed))}
     return features | {LOGITS["inception_v4"]: "last_linear"} | _auxiliary("Conv2d_1b_1x1", "Conv2d_2a", "Aux_logits")
 

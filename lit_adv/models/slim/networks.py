@@ -94,6 +94,9 @@ class _LastPool(nn.Module):
 class SlimInceptionV3(_WithAuxiliary, InceptionV3):  # type: ignore[misc]  # timm has no types
     """Inception-v3."""
 
+    forward_preaux: Callable[[Tensor], Tensor]
+    forward_postaux: Callable[[Tensor], Tensor]
+
     def __init__(self, classes: int, auxiliary: bool) -> None:
         super().__init__(num_classes=classes)
         self.global_pool = _LastPool()
@@ -101,18 +104,17 @@ class SlimInceptionV3(_WithAuxiliary, InceptionV3):  # type: ignore[misc]  # tim
 
     def forward_lower(self, images: Tensor) -> Tensor:
         """See the base class."""
-        maps: Tensor = self.forward_preaux(images)
-        return maps
+        return self.forward_preaux(images)
 
     def forward_upper(self, maps: Tensor) -> Tensor:
         """See the base class."""
-        last: Tensor = self.forward_postaux(maps)
-        return last
+        return self.forward_postaux(maps)
 
 
 class SlimInceptionV4(_WithAuxiliary, InceptionV4):  # type: ignore[misc]  # timm has no types
     """Inception-v4."""
 
+    features: nn.Sequential
     _MIDDLE = 18  # Mixed_7a among timm's features
 
     def __init__(self, classes: int, auxiliary: bool) -> None:
@@ -131,19 +133,21 @@ class SlimInceptionV4(_WithAuxiliary, InceptionV4):  # type: ignore[misc]  # tim
 class SlimInceptionResnetV2(_WithAuxiliary, InceptionResnetV2):  # type: ignore[misc]  # timm has no types
     """Inception-ResNet-v2."""
 
+    _STEM = ("conv2d_1a", "conv2d_2a", "conv2d_2b", "maxpool_3a", "conv2d_3b", "conv2d_4a", "maxpool_5a")
+    _LOWER = (*_STEM, "mixed_5b", "repeat", "mixed_6a", "repeat_1")
+    _UPPER = ("mixed_7a", "repeat_2", "block8", "conv2d_7b")
+
     def __init__(self, classes: int, auxiliary: bool) -> None:
         super().__init__(num_classes=classes)
         self.AuxLogits = AuxiliaryHead(1088, classes) if auxiliary else None
 
     def forward_lower(self, images: Tensor) -> Tensor:
         """See the base class."""
-        stem = (self.conv2d_1a, self.conv2d_2a, self.conv2d_2b, self.maxpool_3a)
-        stem += (self.conv2d_3b, self.conv2d_4a, self.maxpool_5a)
-        return _through((*stem, self.mixed_5b, self.repeat, self.mixed_6a, self.repeat_1), images)
+        return _through(map(self.get_submodule, self._LOWER), images)
 
     def forward_upper(self, maps: Tensor) -> Tensor:
         """See the base class."""
-        return _through((self.mixed_7a, self.repeat_2, self.block8, self.conv2d_7b), maps)
+        return _through(map(self.get_submodule, self._UPPER), maps)
 
 
 class _Unit(nn.Module):

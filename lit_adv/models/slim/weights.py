@@ -48,7 +48,9 @@ def layers_of_variables(variables: Mapping[str, Array]) -> dict[str, dict[str, A
             continue
         scope, _, rest = name.partition("/")
         if not (match := _PARAMETER.fullmatch(rest)):
-            raise ValueError(f"its variable {name} of shape {shape_text(array.shape)} is no parameter of a slim network")
+            raise ValueError(
+                f"its variable {name} of shape {shape_text(array.shape)} is no parameter of a slim network"
+            )
         scopes.add(scope)
         layers[match[1]][match[2]] = array
     if len(scopes) > 1:
@@ -160,8 +162,9 @@ def _pairs(network_name: str, network: nn.Module, layers: Layers) -> Iterator[tu
 
 def _miscounted(network: nn.Module, block: str, names: list[str], modules: list[str]) -> str:
     """Say what a block holds and what it should hold."""
-    tensors = (network.get_submodule(module) for module in modules)
-    shapes = [shape_text(_slim_shape(getattr(layer, "conv", layer).weight)) for layer in tensors]
+    layers = (network.get_submodule(module) for module in modules)
+    tensors = [getattr(layer, "conv", layer).get_parameter("weight") for layer in layers]
+    shapes = [shape_text(_slim_shape(tensor)) for tensor in tensors]
     wants = f"{len(modules)} layers with weights of shapes {', '.join(shapes)}"
     if len(modules) == 1:
         wants = f"a layer with weights of shape {shapes[0]}"
