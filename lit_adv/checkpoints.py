@@ -10,7 +10,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-
 #: What wrappers put before the names: DataParallel, alone or behind a layer that normalizes and holds no weights.
 _WRAPPERS = re.compile(r"^(?:1\.)?module\.")
 
@@ -19,8 +18,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Read weights.
 
     Args:
-        path: A safetensors file, or a torch file of tensors (optionally under ``state_dict`` or ``model``, beside what a
-            training script keeps with it).
+        path: A safetensors file, or a torch file of tensors (optionally under ``state_dict`` or ``model``, beside plain
+            values that a training script keeps).
 
     Returns:
         The state dict, on the CPU.

@@ -39,20 +39,18 @@ def load_slim(
     """
     if Path(file).suffix == ".safetensors":
         module = _from_state_dict(network, read_checkpoint(file), file, auxiliary)
-    else:
-        module = _from_layers(network, read_layers(file), file, auxiliary)
-    if settings:
-        return Classifier(module, **settings)
-    return Classifier(
-        module,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        input_size=SIZE,
-        crop_ratio=CROP_RATIO,
-        # slim's ImageNet has a background class in front of the 1000 others; data of one's own may have none.
-        class_offset=int(_count_classes(network, module) == 1001),
-        exclude_padding=network == "inception_v3",
-    )
+        return Classifier(module, **(settings or _settings(network, module)))
+    return classifier_of_layers(network, read_layers(file), file, auxiliary)
+
+
+def classifier_of_layers(network: str, layers: weights.Layers, file: str, auxiliary: bool) -> Classifier:
+    """Make a classifier of what :func:`read_layers` returns; see :func:`load_slim`."""
+    with _named(file):
+        module = build_network(network, weights.count_classes(network, layers), auxiliary=auxiliary)
+        state = weights.state_dict(network, module, layers)
+    counters = {name: value for name, value in module.state_dict().items() if name.endswith("num_batches_tracked")}
+    module.load_state_dict(state | counters)
+    return Classifier(module, **_settings(network, module))
 
 
 def read_layers(file: str) -> weights.Layers:
@@ -77,15 +75,6 @@ def read_layers(file: str) -> weights.Layers:
         return weights.layers_of_variables(variables)
 
 
-def _from_layers(network: str, layers: weights.Layers, file: str, auxiliary: bool) -> nn.Module:
-    with _named(file):
-        module = build_network(network, weights.count_classes(network, layers), auxiliary=auxiliary)
-        state = weights.state_dict(network, module, layers)
-    counters = {name: value for name, value in module.state_dict().items() if name.endswith("num_batches_tracked")}
-    module.load_state_dict(state | counters)
-    return module
-
-
 def _from_state_dict(network: str, state: Mapping[str, Tensor], file: str, auxiliary: bool) -> nn.Module:
     logits = f"{_logits_module(network)}.weight"
     if logits not in state:
@@ -102,9 +91,18 @@ def _from_state_dict(network: str, state: Mapping[str, Tensor], file: str, auxil
     return module
 
 
-def _count_classes(network: str, module: nn.Module) -> int:
-    logits: nn.Conv2d | nn.Linear = module.get_submodule(_logits_module(network))  # type: ignore[assignment]
-    return len(logits.weight)
+def _settings(network: str, module: nn.Module) -> dict[str, Any]:
+    """Return what slim's weights expect of an image, and of the network."""
+    classes = len(module.get_submodule(_logits_module(network)).get_parameter("weight"))
+    return {
+        "mean": (0.5,) * 3,
+        "std": (0.5,) * 3,
+        "input_size": SIZE,
+        "crop_ratio": CROP_RATIO,
+        # slim's ImageNet has a background class in front of the 1000 others; data of one's own may have none.
+        "class_offset": int(classes == 1001),
+        "exclude_padding": network == "inception_v3",
+    }
 
 
 def _logits_module(network: str) -> str:

@@ -49,7 +49,7 @@ def layers_of_variables(variables: Mapping[str, Array]) -> dict[str, dict[str, A
         scope, _, rest = name.partition("/")
         if not (match := _PARAMETER.fullmatch(rest)):
             raise ValueError(
-                f"its variable {name} of shape {shape_text(array.shape)} is no parameter of a slim network"
+                f"its variable {name} of shape {shape_text(array.shape)} is of no network of slim"
             )
         scopes.add(scope)
         layers[match[1]][match[2]] = array
@@ -77,7 +77,7 @@ def layers_of_npy(arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[s
         path, _, operation = rest.removeprefix(f"{scope}/").rpartition("/")
         for part, array in parts.items():
             if not path or part not in _NPY_NAMES.get(operation, {}):
-                raise ValueError(f"its entry {name}, {part} of shape {shape_text(array.shape)} is of no slim network")
+                raise ValueError(f"its entry {name}, {part} of shape {shape_text(array.shape)} is of no network of slim")
             parameter = _NPY_NAMES[operation][part]
             # The operation's own name has the BatchNorm of a convolution's, which a variable's name has, too.
             layer = path.removesuffix("/BatchNorm")

@@ -1,7 +1,5 @@
 """The networks compute what TensorFlow computes with slim's."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.models import Classifier, Ensemble, load_model, optimize
-from lit_adv.models.slim import NETWORKS
+from lit_adv.models.slim import NETWORKS, read_layers
+from lit_adv.models.slim.weights import state_dict
 from tests.models.slim.golden import Array, direction, golden, image, npy_layers, variables
 from tests.tf_checkpoint.write import write_npy, write_v1, write_v2
 
@@ -28,7 +27,7 @@ class Loaded(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     network, folder = request.param, tmp_path_factory.mktemp("checkpoints")
     tensors = variables(network)
     more = {"global_step": np.array(7), "InceptionV3/Conv2d_1a_3x3/weights/ExponentialMovingAverage": np.zeros(3)}
@@ -38,17 +37,22 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "v2.ckpt": lambda path: write_v2(path, tensors | more),
         "layers.npy": lambda path: write_npy(path, npy_layers(tensors, scale=network == "inception_v4")),
     }
-    states: dict[str, dict[str, Tensor]] = {}
+    layers = {}
     for name, writing in write.items():
         writing(folder / name)
-        classifier = load_model(f"slim:{network}@{folder / name}{option}")
-        states[name] = classifier.network.state_dict()
+        layers[name] = read_layers(str(folder / name))
+        if name == "v1.ckpt":
+            classifier = load_model(f"slim:{network}@{folder / name}{option}")
         for file in folder.iterdir():  # a hundred megabytes or two
             file.unlink()
+    states = {name: state_dict(network, classifier.network, found) for name, found in layers.items()}
+    states["loaded"] = {
+        name: value for name, value in classifier.network.state_dict().items() if name in states["v1.ckpt"]
+    }
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm2d) and network == "resnet_v2_101":
             module.eps = 1e-5  # TensorFlow 2 takes it as it is, where TensorFlow 1 took 1.001e-5
-    yield Loaded(network, golden(network), states, classifier)
+    return Loaded(network, golden(network), states, classifier)
 
 
 def logits_and_gradient(model: nn.Module, heads: bool) -> tuple[Tensor, Tensor | None, Tensor]:
