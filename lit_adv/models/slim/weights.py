@@ -48,9 +48,7 @@ def layers_of_variables(variables: Mapping[str, Array]) -> dict[str, dict[str, A
             continue
         scope, _, rest = name.partition("/")
         if not (match := _PARAMETER.fullmatch(rest)):
-            raise ValueError(
-                f"its variable {name} of shape {shape_text(array.shape)} is of no network of slim"
-            )
+            raise ValueError(f"its variable {name} of shape {shape_text(array.shape)} is of no network of slim")
         scopes.add(scope)
         layers[match[1]][match[2]] = array
     if len(scopes) > 1:
@@ -77,7 +75,8 @@ def layers_of_npy(arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[s
         path, _, operation = rest.removeprefix(f"{scope}/").rpartition("/")
         for part, array in parts.items():
             if not path or part not in _NPY_NAMES.get(operation, {}):
-                raise ValueError(f"its entry {name}, {part} of shape {shape_text(array.shape)} is of no network of slim")
+                shape = shape_text(array.shape)
+                raise ValueError(f"its entry {name}, {part} of shape {shape} is of no network of slim")
             parameter = _NPY_NAMES[operation][part]
             # The operation's own name has the BatchNorm of a convolution's, which a variable's name has, too.
             layer = path.removesuffix("/BatchNorm")
