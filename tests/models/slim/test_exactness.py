@@ -37,18 +37,16 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "v2.ckpt": lambda path: write_v2(path, tensors | more),
         "layers.npy": lambda path: write_npy(path, npy_layers(tensors, scale=network == "inception_v4")),
     }
-    layers = {}
+    states: dict[str, dict[str, Tensor]] = {}
     for name, writing in write.items():
         writing(folder / name)
-        layers[name] = read_layers(str(folder / name))
-        if name == "v1.ckpt":
+        if not states:
             classifier = load_model(f"slim:{network}@{folder / name}{option}")
+            states[name] = {key: value for key, value in classifier.network.state_dict().items() if value.ndim}
+        else:
+            states[name] = state_dict(network, classifier.network, read_layers(str(folder / name)))
         for file in folder.iterdir():  # a hundred megabytes or two
             file.unlink()
-    states = {name: state_dict(network, classifier.network, found) for name, found in layers.items()}
-    states["loaded"] = {
-        name: value for name, value in classifier.network.state_dict().items() if name in states["v1.ckpt"]
-    }
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm2d) and network == "resnet_v2_101":
             module.eps = 1e-5  # TensorFlow 2 takes it as it is, where TensorFlow 1 took 1.001e-5

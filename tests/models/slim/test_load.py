@@ -107,9 +107,7 @@ def test_what_cannot_be_converted_is_named(checkpoint: Path, tmp_path: Path) -> 
         run(["convert", str(checkpoint), str(tmp_path / "out")])
     with pytest.raises(ValueError, match=r"w\.pth needs no conversion: load it as timm:NAME@"):
         run(["convert", str(tmp_path / "w.pth"), str(tmp_path / "out.safetensors")])
-    with pytest.raises(
-        ValueError, match="has no variable Logits/Logits/biases, which inception_v4 has: it is"
-    ):
+    with pytest.raises(ValueError, match="has no variable Logits/Logits/biases, which inception_v4 has: it is"):
         run(["convert", str(checkpoint), str(tmp_path / "out.safetensors"), "--as", "inception_v4"])
     write_v2(tmp_path / "other.ckpt", {"vgg_16/conv1/conv1_1/weights": np.zeros((3, 3, 3, 64), np.float32)})
     with pytest.raises(ValueError, match=r"other\.ckpt are of none of inception_v3, .*say which network.*--as"):
