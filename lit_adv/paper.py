@@ -79,11 +79,8 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
         return None
     surrogates = set(map(paper_name, made_with["surrogate"]))
-    surrogate = "ensemble" if surrogates == _ENSEMBLE else " + ".join(sorted(surrogates))
-    return _results().get((surrogate, attack, paper_name(target)))
-    surrogates = {PAPER_NAMES.get(spec, spec) for spec in made_with["surrogate"]}
     surrogate = "ensemble" if surrogates == PAPER_ENSEMBLE else " + ".join(sorted(surrogates))
-    return _results().get((surrogate, attack, PAPER_NAMES.get(target, target)))
+    return _results().get((surrogate, attack, paper_name(target)))
 
 
 def paper_table(name: str) -> dict[tuple[str, str, str], float]:
