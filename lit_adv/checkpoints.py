@@ -1,5 +1,7 @@
 """Weights in files, read and written without ever executing what a file holds."""
 
+import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,12 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+#: What wrappers put before the names: DataParallel, alone or behind a layer that normalizes and holds no weights.
+_WRAPPERS = re.compile(r"^(?:1\.)?module\.")
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Read weights.
 
     Args:
-        path: A safetensors file, or a torch file of tensors alone (optionally under ``state_dict`` or ``model``).
+        path: A safetensors file, or a torch file of tensors (optionally under ``state_dict`` or ``model``, beside plain
+            values that a training script keeps).
 
     Returns:
         The state dict, on the CPU.
@@ -26,10 +32,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # A script's arguments are plain values; published denoisers have them beside their weights.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
         for wrapper in ("state_dict", "model"):
             content = content.get(wrapper, content)
-        return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+        return {_WRAPPERS.sub("", name): tensor for name, tensor in content.items()}
     except Exception as error:
         raise ValueError(
             f"{path} is neither a safetensors file nor a torch file of plain tensors ({error}); "

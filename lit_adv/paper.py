@@ -7,12 +7,12 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any
 
 from lit_adv.attacks import describe_attack, list_attacks
 
-#: The paper's names of its models, by the weights that come closest today. Of Inc-v3ens3 and Inc-v3ens4 there are
-#: none to fetch; a target loaded from a checkpoint of one's own is recognized by its name.
+#: The paper's names of its models, by the weights on timm's hub that come closest.
 PAPER_NAMES = {
     "timm:inception_v3.tf_in1k": "Inc-v3",
     "timm:inception_v4.tf_in1k": "Inc-v4",
@@ -20,7 +20,42 @@ PAPER_NAMES = {
     "timm:resnetv2_101.a1h_in1k": "Res-101",
     "timm:inception_resnet_v2.tf_ens_adv_in1k": "IncRes-v2ens",
 }
-_ENSEMBLE = {"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"}
+#: The same by the names of the files that slim's networks are published in, as checkpoints and for PyTorch.
+_FILES = {
+    "inception_v3": "Inc-v3",
+    "inception_v4": "Inc-v4",
+    "inception_resnet_v2_2016_08_30": "IncRes-v2",
+    "inc_res_v2": "IncRes-v2",
+    "resnet_v2_101": "Res-101",
+    "ens3_adv_inception_v3": "Inc-v3ens3",
+    "ens3_adv_inc_v3": "Inc-v3ens3",
+    "ens4_adv_inception_v3": "Inc-v3ens4",
+    "ens4_adv_inc_v3": "Inc-v3ens4",
+    "ens_adv_inception_resnet_v2": "IncRes-v2ens",
+    "ens_adv_inc_res_v2": "IncRes-v2ens",
+}
+#: The models that the paper attacks together.
+PAPER_ENSEMBLE = frozenset({"Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"})
+
+
+def paper_name(spec: str) -> str:
+    """Return what the paper calls a model.
+
+    Args:
+        spec: The model's spec, or any name.
+
+    Returns:
+        The paper's name; the spec itself if the paper has no such model.
+
+    Example:
+        >>> paper_name("slim:inception_v3@weights/ens3_adv_inception_v3.ckpt?size=299")
+        'Inc-v3ens3'
+    """
+    if not spec.startswith("slim:"):
+        return PAPER_NAMES.get(spec, spec)
+    file = PurePath(spec.partition("@")[2].partition("?")[0]).name
+    stem = file.partition(".")[0].removeprefix("tf2torch_").removesuffix("_rename")
+    return _FILES.get(stem, spec)
 
 
 def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
@@ -43,15 +78,36 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     attack, options = made_with["attack"], made_with["attack_options"]
     if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
         return None
-    surrogates = {PAPER_NAMES.get(spec, spec) for spec in made_with["surrogate"]}
-    surrogate = "ensemble" if surrogates == _ENSEMBLE else " + ".join(sorted(surrogates))
-    return _results().get((surrogate, attack, PAPER_NAMES.get(target, target)))
+    surrogates = set(map(paper_name, made_with["surrogate"]))
+    surrogate = "ensemble" if surrogates == PAPER_ENSEMBLE else " + ".join(sorted(surrogates))
+    return _results().get((surrogate, attack, paper_name(target)))
+
+
+def paper_table(name: str) -> dict[tuple[str, str, str], float]:
+    """Return what can be read of one of the paper's tables.
+
+    Args:
+        name: Such as ``1a``.
+
+    Returns:
+        The shares of images, in [0, 1], by surrogate (or ``ensemble``), attack and target.
+
+    Example:
+        >>> paper_table("3")["ensemble", "si_ni_ti_dim", "HGD"]
+        0.961
+    """
+    return {row[1:]: success for row, success in _rows().items() if row[0] == name}
 
 
 @cache
 def _results() -> dict[tuple[str, str, str], float]:
+    return {row[1:]: success for row, success in _rows().items()}
+
+
+@cache
+def _rows() -> dict[tuple[str, str, str, str], float]:
     with files("lit_adv").joinpath("paper_results.csv").open(encoding="utf-8") as file:
         return {
-            (row["surrogate"], row["attack"], row["target"]): round(float(row["success"]) / 100, 4)
+            (row["table"], row["surrogate"], row["attack"], row["target"]): round(float(row["success"]) / 100, 4)
             for row in csv.DictReader(file)
         }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import islice
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -68,18 +69,36 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
         ValueError: If the shards hold no images, or no clean ones beside them.
     """
     names = ImageNetInfo()
-    clean, adversarial, captions = [], [], []
+    pairs = list(read_pairs(shards, count))
+    clean, adversarial, records = zip(*pairs, strict=True)
+    captions = [
+        " -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")) for record in records
+    ]
+    draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
+
+
+def read_pairs(shards: str, count: int) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Yield the first images of adversarial shards.
+
+    Args:
+        shards: A folder, a brace pattern or a glob of shards that hold clean images too.
+        count: How many, at most.
+
+    Yields:
+        The clean image, uint8 [3, H, W], the adversarial one, and its record.
+
+    Raises:
+        ValueError: If the shards hold no images, or no clean ones beside them.
+    """
+    empty = True
     for files in islice(_read_samples(list_shards(shards)), count):
+        empty = False
         extension = next((e for e in ("webp", "png") if f"clean.{e}" in files), None)
         if extension is None:
             raise ValueError(f"{redact(shards)} holds no clean images: make it with --output.clean_images true")
-        clean.append(_decode(files[f"clean.{extension}"]))
-        adversarial.append(_decode(files[extension]))
-        record = json.loads(files["json"])
-        captions.append(" -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")))
-    if not clean:
+        yield _decode(files[f"clean.{extension}"]), _decode(files[extension]), json.loads(files["json"])
+    if empty:
         raise ValueError(f"{redact(shards)} holds no images; the sidecars (NAME.json) say why they were skipped")
-    draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
 
 
 def _read_samples(shards: Sequence[str]) -> Iterator[dict[str, bytes]]:

@@ -1,5 +1,7 @@
 """Files of weights."""
 
+from argparse import Namespace
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,27 @@ def test_weights_used_twice_are_written_twice(tmp_path: Path) -> None:
 def test_a_torch_file_has_no_metadata(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "w.pt")
     assert read_metadata(tmp_path / "w.pt") == {}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["of today", "of 2017"])
+@pytest.mark.parametrize("prefix", ["", "module.", "1.module."])
+def test_weights_are_found_among_what_training_scripts_keep(prefix: str, zipped: bool, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    network(torch.rand(2, 3, 5, 5)).sum().backward()
+    optimizer.step()
+    kept = {
+        "epoch": 90,
+        "arch": "resnet50",
+        "save_dir": "results/20171001-120000",
+        "state_dict": OrderedDict((f"{prefix}{name}", value) for name, value in network.state_dict().items()),
+        "optimizer": optimizer.state_dict(),
+        "args": Namespace(lr=0.01, resume="", debug=False),
+    }
+    torch.save(kept, tmp_path / "090.ckpt", _use_new_zipfile_serialization=zipped)
+    state = read_checkpoint(tmp_path / "090.ckpt")
+    assert state.keys() == network.state_dict().keys()  # the numbers of layers among them
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
 
 
 def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,14 @@ FOUR = [
 ]
 
 
+SLIM = [
+    "slim:inception_v3@w/inception_v3.ckpt?background=1&aux=0.4",
+    "slim:inception_v4@w/tf2torch_inception_v4.npy?background=1&aux=0.4",
+    "slim:inception_resnet_v2@w/inception_resnet_v2_2016_08_30.ckpt?background=1&aux=0.4",
+    "slim:resnet_v2_101@w/resnet_v2_101.safetensors?background=1",
+]
+
+
 def made_with(attack: str, surrogates: list[str], **options: Any) -> dict[str, Any]:
     digests = dict.fromkeys(surrogates, "digest")
     return {"surrogate": digests, "attack": attack, "attack_options": describe_attack(attack, **options)}
@@ -31,6 +39,9 @@ def made_with(attack: str, surrogates: list[str], **options: Any) -> dict[str, A
         ("dim", FOUR, "timm:inception_v4.tf_in1k", 0.992),  # Table 2
         ("mi_fgsm", FOUR, "R&P", 0.293),  # Table 3
         ("cw", FOUR[:1], "Res-101", 0.143),  # Table 4
+        ("mi_fgsm", SLIM, "R&P", 0.293),
+        ("tim", SLIM[1:2], "slim:inception_v3@w/ens4_adv_inception_v3_rename.ckpt.index", 0.233),
+        ("tim", SLIM[1:2], "slim:inception_v3@w/mine.ckpt", None),
         ("tim", FOUR[:1], "IncRes-v2", None),  # unreadable in the source
         ("mi_fgsm", FOUR[:1], "Inc-v4", None),  # not in the paper
         ("tim", ["wheel:efficientnet_lite0"], "Inc-v4", None),

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-from lit_adv.data.batch import AdversarialBatch, ImageBatch
+from lit_adv.data.batch import AdversarialBatch, CleanAnswers, ImageBatch
 
 
 class GenerationProgress(TQDMProgressBar):
@@ -17,10 +17,12 @@ class GenerationProgress(TQDMProgressBar):
     reading them all.
     """
 
+    doing = "Attacking"
+
     def init_predict_tqdm(self) -> Tqdm:
         """Return the bar, counting images."""
         return Tqdm(
-            desc="Attacking",
+            desc=self.doing,
             unit="img",
             disable=self.is_disabled,
             leave=True,
@@ -41,7 +43,7 @@ class GenerationProgress(TQDMProgressBar):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: AdversarialBatch,
+        outputs: AdversarialBatch | CleanAnswers,
         batch: ImageBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -52,6 +54,12 @@ class GenerationProgress(TQDMProgressBar):
         shards = len(trainer.datamodule.assigned)  # type: ignore[attr-defined]
         self.predict_progress_bar.total = round(sum(seen) / len(seen) * shards)
         self.predict_progress_bar.update(len(batch) + len(batch.skipped))
+
+
+class CleanProgress(GenerationProgress):
+    """The same where images are only looked at."""
+
+    doing = "Classifying"
 
 
 class EvaluationProgress(TQDMProgressBar):

@@ -35,9 +35,14 @@ COMMANDS = {
     "test": Command("evaluate:evaluate", "measure how well adversarial shards transfer to other models and defenses"),
     "fit": Command("train:fit", "train a classifier, or the denoiser of a defense, on clean and adversarial shards"),
     "validate": Command("train:validate", "measure a classifier's clean and robust accuracy, as each epoch's end does"),
+    "paper": Command("paper:paper", "make the paper's tables and figures, with its models or yours"),
+    "clean": Command(
+        "clean:clean", "show clean images to models: what each classifies correctly, its loss when scaled"
+    ),
     "pack": Command("pack:pack", "turn a folder of images into shards"),
     "unpack": Command("unpack:unpack", "turn shards into a folder of PNG files with a CSV file of labels"),
     "verify": Command("verify:verify", "re-read what generate made, name every fault, and remove what is faulty"),
+    "convert": Command("convert:convert", "turn a TensorFlow checkpoint of a slim network into a safetensors file"),
     "examples": Command("examples:examples", "draw adversarial images beside the clean ones"),
     "sample": Command("sample:sample", "pack 20 real, labeled ImageNet images, for a first try"),
 }

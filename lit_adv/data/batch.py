@@ -109,3 +109,18 @@ class AdversarialBatch:
 
     def __len__(self) -> int:
         return len(self.source)
+
+
+@dataclass(frozen=True)
+class CleanAnswers:
+    """What models make of an :class:`ImageBatch`; every tensor lies on the CPU.
+
+    Attributes:
+        source: The clean batch.
+        predictions: int64 [models, B], their classes.
+        losses: Float64 [models, scales, B], their cross-entropy for the scaled images.
+    """
+
+    source: ImageBatch
+    predictions: Tensor
+    losses: Tensor

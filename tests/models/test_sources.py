@@ -8,6 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.models import resnet50
 
 from lit_adv.checkpoints import to_safetensors
 from lit_adv.models import Classifier, input_record, load_model
@@ -51,6 +52,20 @@ def test_a_local_checkpoint_gives_the_network_it_was_saved_from(suffix: str, tmp
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (config.mean, config.std))
     with torch.no_grad():
         torch.testing.assert_close(loaded(images), network((images - mean) / std), rtol=1e-4, atol=1e-5)
+
+
+def test_a_smoothed_classifier_s_checkpoint_is_taken_as_its_authors_left_it(tmp_path: Path) -> None:
+    """A torch file of a DataParallel network behind a layer that normalizes, which holds no weights."""
+    torch.manual_seed(0)
+    network = resnet50().eval()
+    state = {f"1.module.{name}": value for name, value in network.state_dict().items()}
+    torch.save({"epoch": 90, "arch": "resnet50", "state_dict": state, "optimizer": {"state": {}}}, tmp_path / "rs.tar")
+    loaded = load_model(f"timm:resnet50@{tmp_path}/rs.tar")
+    images = torch.rand(1, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        expected = network((images - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+        torch.testing.assert_close(loaded(images), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("start", ["wheel:efficientnet_lite0", "wheel:efficientnet_lite0?size=192"])
