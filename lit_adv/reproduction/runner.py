@@ -31,6 +31,7 @@ class Runner:
         self._folder = folder
         self._parallel = parallel
         self._say = say
+        self._done: set[str] = set()
         self._running: dict[str, tuple[Job, ForkServerProcess, float]] = {}
 
     def run(self, jobs: Sequence[Job]) -> str | None:
@@ -45,11 +46,12 @@ class Runner:
         Raises:
             StoppedError: If a job was asked to stop. The jobs are stopped if anything is raised.
         """
-        waiting = [job for job in jobs if not self._folder.done(job)]
+        self._done = {job.name for job in jobs if self._folder.done(job)}
+        waiting = [job for job in jobs if job.name not in self._done]
         ended: dict[str, int] = {}
         try:
             while True:
-                self._start(waiting, jobs)
+                self._start(waiting)
                 if not self._running:
                     break
                 self._reap(ended, len(waiting))
@@ -61,13 +63,12 @@ class Runner:
         failed = [job for job in jobs if ended.get(job.name)]
         return self._explain(failed, len(waiting)) if failed else None
 
-    def _start(self, waiting: list[Job], jobs: Sequence[Job]) -> None:
+    def _start(self, waiting: list[Job]) -> None:
         """Start jobs whose needs are met, as many as may run."""
-        by_name = {job.name: job for job in jobs}
         for job in list(waiting):
             if len(self._running) >= self._parallel:
                 return
-            if all(self._folder.done(by_name[need]) for need in job.needs if need in by_name):
+            if self._done.issuperset(job.needs):
                 waiting.remove(job)
                 self._folder.write_config(job)
                 process = start_command(self._main, self._folder.arguments(job), self._folder.log_file(job))
@@ -83,6 +84,7 @@ class Runner:
             ended[job.name] = status
             if status == 0:
                 self._folder.finish(job)
+                self._done |= {name} if self._folder.done(job) else set()
             how = {0: "done", STOPPED: "stopped"}.get(status, f"failed with status {status}")
             left = waiting + len(self._running)
             self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} to go")
