@@ -11,6 +11,7 @@ from lit_adv.cli.configs import find_config
 from lit_adv.cli.main import main
 from lit_adv.errors import MendableError
 from lit_adv.reproduction.experiments import EVERYTHING, FIGURES, TABLES
+from lit_adv.reproduction.processes import stop_on_signal
 
 _HANDED_ON = ("--trainer.", "--data.", "--model.", "--output.", "--report.")
 
@@ -22,15 +23,16 @@ def paper(arguments: Sequence[str], prog: str = "lit-adv paper") -> None:
     from lit_adv.reproduction.paper_run import PaperRun  # takes seconds; a mistake is told at once
 
     wanted = list(EVERYTHING) if "all" in options.what else list(dict.fromkeys(options.what))
-    run = PaperRun(
-        zoo_file=find_config(options.zoo, "zoos"),
-        weights=options.weights,
-        wanted=wanted,
-        shards=options.data[0] if len(options.data) == 1 else options.data,
-        output=Path(options.output),
-        handed_on=handed_on,
-    )
-    run.make(main, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan)
+    with stop_on_signal():
+        run = PaperRun(
+            zoo_file=find_config(options.zoo, "zoos"),
+            weights=options.weights,
+            wanted=wanted,
+            shards=options.data[0] if len(options.data) == 1 else options.data,
+            output=Path(options.output),
+            handed_on=handed_on,
+        )
+        run.make(main, rule=options.selection, most=options.images, parallel=options.parallel, only_plan=options.plan)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

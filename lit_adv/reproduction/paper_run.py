@@ -123,6 +123,7 @@ class PaperRun:
         known: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
         unknown = sorted({spec for job in jobs for spec in job.cost} - known.keys())
         if unknown:
+            print(f"measuring how long a pass of {len(unknown)} models takes", flush=True)
             typed = dict(self.folder.typed("data")), dict(self.folder.typed("trainer"))
             size, accelerator = typed[0].get("image_size", self.zoo.image_size), typed[1].get("accelerator", "auto")
             start_function(measure_passes, unknown, size, accelerator, str(file)).join()

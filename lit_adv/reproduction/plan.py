@@ -91,7 +91,7 @@ class Planner:
                 "output": {"path": str(self.folder / name)},
                 "trainer": self._trainer(name),
             },
-            cost=dict.fromkeys(specs, passes + 2 * _FORWARD),
+            cost=dict.fromkeys(map(_timed_as, specs), passes + 2 * _FORWARD),
             passes=passes,
         )
 
@@ -99,7 +99,7 @@ class Planner:
         described = [self.zoo.described(target) for target in targets]
         cost: dict[str, float] = {}
         for target in described:
-            for spec in _specs(target):
+            for spec in map(_timed_as, _specs(target)):
                 views = target.get("n", _VIEWS.get(target.get("defense", ""), 1))
                 cost[spec] = cost.get(spec, 0) + _FORWARD * views * (len(made) + 1)
         return Job(
@@ -126,7 +126,7 @@ class Planner:
                 "report": {"path": str(self.folder / name)},
                 "trainer": self._trainer(name),
             },
-            cost={self.zoo.models[model]: _FORWARD * (1 + len(scales)) for model in models},
+            cost={_timed_as(self.zoo.models[model]): _FORWARD * (1 + len(scales)) for model in models},
             passes=1 + len(scales),
         )
 
@@ -174,6 +174,11 @@ def show_plan(jobs: Sequence[Job], folder: Folder, images: int, seconds_a_pass: 
             f"image to go, and what looking at them takes: about {_duration(left)}",
         ]
     )
+
+
+def _timed_as(spec: str) -> str:
+    """Return the spec of a model that takes as long: without options, unless they change the images' size."""
+    return spec if "size=" in spec else spec.partition("?")[0]
 
 
 def _specs(target: Mapping[str, Any]) -> list[str]:

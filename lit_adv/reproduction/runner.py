@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from types import FrameType
 
 from lit_adv.reproduction.jobs import Folder, Job
-from lit_adv.reproduction.processes import STOPPED, Main, start_command
+from lit_adv.reproduction.processes import STOPPED, Main, StoppedError, start_command
 
 _GRACE_SECONDS = 28.0  # a generation takes up to 25 to write what it has
 _SHOWN_LINES = 12
-
-
-class StoppedError(SystemExit):
-    """The command was asked to stop, or a job was."""
-
-    def __init__(self) -> None:
-        super().__init__(STOPPED)
 
 
 class Runner:
@@ -40,8 +31,8 @@ class Runner:
         self._folder = folder
         self._parallel = parallel
         self._say = say
+        self._done: set[str] = set()
         self._running: dict[str, tuple[Job, ForkServerProcess, float]] = {}
-        self._stopping = False
 
     def run(self, jobs: Sequence[Job]) -> str | None:
         """Run the jobs that are not done.
@@ -53,35 +44,31 @@ class Runner:
             Which jobs have failed, with the end of what each said; None if none has.
 
         Raises:
-            StoppedError: If the process was sent SIGTERM or SIGINT, or a job was asked to stop.
+            StoppedError: If a job was asked to stop. The jobs are stopped if anything is raised.
         """
-        waiting = [job for job in jobs if not self._folder.done(job)]
+        self._done = {job.name for job in jobs if self._folder.done(job)}
+        waiting = [job for job in jobs if job.name not in self._done]
         ended: dict[str, int] = {}
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            while (waiting or self._running) and not self._stopping:
-                self._start(waiting, jobs)
+            while True:
+                self._start(waiting)
                 if not self._running:
                     break
                 self._reap(ended, len(waiting))
-            if self._stopping:
-                self._say("asked to stop: what is done is kept; run the same command again to go on")
-                self._end_all()
-                raise StoppedError
+        except StoppedError:
+            self._say("asked to stop: what is done is kept; run the same command again to go on")
+            raise
         finally:
             self._end_all()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         failed = [job for job in jobs if ended.get(job.name)]
         return self._explain(failed, len(waiting)) if failed else None
 
-    def _start(self, waiting: list[Job], jobs: Sequence[Job]) -> None:
+    def _start(self, waiting: list[Job]) -> None:
         """Start jobs whose needs are met, as many as may run."""
-        by_name = {job.name: job for job in jobs}
         for job in list(waiting):
             if len(self._running) >= self._parallel:
                 return
-            if all(self._folder.done(by_name[need]) for need in job.needs if need in by_name):
+            if self._done.issuperset(job.needs):
                 waiting.remove(job)
                 self._folder.write_config(job)
                 process = start_command(self._main, self._folder.arguments(job), self._folder.log_file(job))
@@ -94,17 +81,15 @@ class Runner:
             job, process, started = self._running.pop(name)
             process.join()
             status = process.exitcode or 0
-            if status == STOPPED and not self._stopping:
-                self._stopping = True
             ended[job.name] = status
             if status == 0:
                 self._folder.finish(job)
+                self._done |= {name} if self._folder.done(job) else set()
             how = {0: "done", STOPPED: "stopped"}.get(status, f"failed with status {status}")
             left = waiting + len(self._running)
             self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} to go")
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
+            if status == STOPPED:
+                raise StoppedError
 
     def _end_all(self) -> None:
         """Ask the jobs to stop, and end those that do not."""

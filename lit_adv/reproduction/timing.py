@@ -12,7 +12,7 @@ import torch
 from lit_adv.models import load_model, optimize
 from lit_adv.precision import fast_precision
 
-_BATCH = 8
+_BATCH = {"cuda": 32, "cpu": 4}
 _REPEATS = 2
 
 
@@ -27,7 +27,8 @@ def measure_passes(specs: list[str], image_size: int, accelerator: str, file: st
     """
     device = "cuda" if torch.cuda.is_available() and accelerator != "cpu" else "cpu"
     known = json.loads(Path(file).read_text()) if Path(file).is_file() else {}
-    images = torch.rand(_BATCH, 3, image_size, image_size, device=device).contiguous(memory_format=torch.channels_last)
+    images = torch.rand(_BATCH[device], 3, image_size, image_size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
     for spec in specs:
         with suppress(OSError, ValueError):  # the job tells what is wrong with the model
             known[spec] = _seconds(optimize(load_model(spec)).to(device), images, device)

@@ -115,6 +115,7 @@ def manifest(folder: Path, attack: str, **changes: Any) -> None:
             True,
         ),
         ({}, [["--data.batch_size", "4"]], False),
+        ({}, [["--trainer.precision", "32"]], True),
         ({}, [["--trainer.precision", "bf16-mixed"]], False),
         ({}, [["--model.compile", "true"]], False),
         ({}, [["--model.attack_options", "{eps: 8/255}"]], False),
