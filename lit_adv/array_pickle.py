@@ -15,7 +15,8 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_INSTRUCTIONS = 500_000  # one of a byte can make an empty container; a network's weights take some 30,000
+_MAX_INSTRUCTIONS = 200_000  # one of a byte can make an empty container; a network's weights take some 30,000
+_MAX_RANK = 32
 _NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 _CONSTANTS = {
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
@@ -190,11 +191,11 @@ def _build(made: object, version: int, *state: Any) -> None:
 
 def _fill(array: NDArray[Any], shape: tuple[int, ...], dtype: _Dtype, fortran: bool, content: Any) -> None:
     """Fill an array, whose content must have the very size of its shape."""
+    if len(shape) > _MAX_RANK or any(size < 0 for size in shape):
+        raise ValueError(f"an array has the shape {shape}")
     numpy_dtype = dtype.to_numpy()
     needed = math.prod(shape) * (1 if numpy_dtype.hasobject else numpy_dtype.itemsize)
     if not isinstance(content, list if numpy_dtype.hasobject else bytes) or len(content) != needed:
         raise ValueError(f"an array's content does not make the shape {shape}")
-    if any(size < 0 for size in shape):
-        raise ValueError(f"an array has the shape {shape}")
     checked: Any = (1, shape, numpy_dtype, fortran, content)
     array.__setstate__(checked)

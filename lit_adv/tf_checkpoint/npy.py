@@ -53,8 +53,8 @@ def _layers(content: object) -> dict[str, Layer]:
     if not isinstance(layers, dict):
         raise ValueError("it holds no dictionary")
     for name, layer in layers.items():
-        if not isinstance(layer, dict):
-            raise ValueError(f"its layer {name!r} is no dictionary")
+        if not isinstance(name, str) or not isinstance(layer, dict):
+            raise ValueError(f"its layer {name!r} is no dictionary under a name")
         for key, array in layer.items():
             if not isinstance(array, np.ndarray) or array.dtype.hasobject:
                 raise ValueError(f"{key!r} of its layer {name!r} is no array of numbers")

@@ -34,9 +34,13 @@ def read_table(path: Path) -> Iterator[tuple[bytes, memoryview]]:
     """
     with path.open("rb") as file:
         blocks = _Blocks(file)
-        previous = None
+        previous, end = None, 0
         for _, handle in blocks.entries(*blocks.index):
-            for key, value in blocks.entries(*_handle(handle)):
+            offset, size = _handle(handle)
+            if offset < end:
+                raise ValueError("it is damaged: a block lies in another block")
+            end = offset + size
+            for key, value in blocks.entries(offset, size):
                 if previous is not None and key <= previous:
                     raise ValueError("its keys are out of order")
                 yield key, value
@@ -63,7 +67,6 @@ class _Blocks:
         _, at = varint(footer, 0)
         _, at = varint(footer, at)  # after the offset and the size of the block of filters, which is empty
         self.index = _handle(footer[at:])
-        self._begun = 0
         # Compressed blocks and keys, which share what they begin with, may take more room than the file.
         self._room = 2**20 + 2 * self._end
 
@@ -88,11 +91,8 @@ class _Blocks:
 
     def _read(self, offset: int, size: int) -> memoryview:
         """Return a block's content, its checksum verified."""
-        index = (offset, size) == self.index
-        if offset + size + _TRAILER > self._end or (offset < self._begun and not index):
-            raise ValueError("it is cut off, or damaged: a block lies beyond its end or in another block")
-        if not index:
-            self._begun = offset + size + _TRAILER
+        if offset + size + _TRAILER > self._end:
+            raise ValueError("it is cut off or damaged: a block lies beyond its end")
         self._file.seek(offset)
         block = memoryview(self._file.read(size + _TRAILER))
         if masked_crc32c(block[:-4]) != int.from_bytes(block[-4:], "little"):

@@ -71,13 +71,13 @@ def read_v2(index: Path, data: list[Path]) -> dict[str, NDArray[Any]]:
         name = to_name(key)
         with naming(name):
             entries.append(_Entry.read(name, message))
+            if entries[-1].shard >= len(data):
+                raise ValueError(f"it lies in data file {entries[-1].shard}, counted from 0, of only {len(data)}")
         if len(entries) > MAX_FIELDS:
             raise ValueError(f"it has more than {MAX_FIELDS} variables")
     arrays: dict[str, NDArray[Any]] = {}
     entries.sort(key=lambda entry: (entry.shard, entry.offset, entry.size))
     for shard, group in groupby(entries, key=lambda entry: entry.shard):
-        if shard >= len(data):
-            raise ValueError(f"it names a data file {shard} of only {len(data)}")
         arrays |= _read(data[shard], list(group))
     return arrays
 

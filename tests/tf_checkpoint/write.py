@@ -1,6 +1,7 @@
 """Writes TensorFlow's checkpoints, and .npy files of layers, as plainly as their formats can be said."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,7 @@ def table(entries: list[tuple[bytes, bytes]], snappy: bool = False, change: Chan
         plain = change(block(block_entries))
         stored = compress(plain) if snappy else plain
         handle = varint(len(content)) + varint(len(stored))
-        stored += bytes([snappy])
-        content.extend(stored + masked_crc32c(stored).to_bytes(4, "little"))
+        content.extend(sealed(stored + bytes([snappy])))
         return handle
 
     index, waiting = [], []
@@ -92,39 +92,43 @@ def block(entries: list[tuple[bytes, bytes]]) -> bytes:
     """Return the content of a block; keys leave out what they share with the key before."""
     content, restarts, previous = bytearray(), [], b""
     for number, (key, value) in enumerate(entries):
-        shared = 0
+        shared = common(key, previous)
         if number % RESTART_INTERVAL == 0:
             restarts.append(len(content))
-        else:
-            while shared < min(len(key), len(previous)) and key[shared] == previous[shared]:
-                shared += 1
+            shared = 0
         content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         previous = key
     restarts = restarts or [0]
     return bytes(content) + b"".join(at.to_bytes(4, "little") for at in [*restarts, len(restarts)])
 
 
+def sealed(block_and_kind: bytes) -> bytes:
+    """Return a block with its checksum behind it."""
+    return block_and_kind + masked_crc32c(block_and_kind).to_bytes(4, "little")
+
+
+@lru_cache(maxsize=32)  # in plain Python it takes a second a megabyte, and tests write the same again and again
 def compress(content: bytes) -> bytes:
-    """Compress by Snappy: at each place the last one that begins with the same four bytes is copied from."""
+    """Compress by Snappy: what begins with four bytes that were there before is copied from where they last were."""
     output, seen = bytearray(varint(len(content))), {}
     at = begun = 0
     while at < len(content):
         start, seen[content[at : at + 4]] = seen.get(content[at : at + 4]), at
-        length = 0
-        while (
-            start is not None
-            and length < 64
-            and content[at + length : at + length + 1] == content[start + length :][:1]
-        ):
-            length += 1
-            if at + length == len(content):
-                break
+        length = 0 if start is None else common(content[at : at + 64], content[start : start + 64])
         if length < 4:
             at += 1
             continue
         output += literal(content[begun:at]) + copy(length, at - start)
         at = begun = at + length
     return bytes(output + literal(content[begun:]))
+
+
+def common(one: bytes, other: bytes) -> int:
+    """Return how many bytes at their beginnings are the same."""
+    length = 0
+    while length < min(len(one), len(other)) and one[length] == other[length]:
+        length += 1
+    return length
 
 
 def literal(content: bytes) -> bytes:
