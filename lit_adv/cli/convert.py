@@ -9,6 +9,7 @@ from pathlib import Path
 from lit_adv.errors import MendableError
 from lit_adv.models.convert import convert as convert_weights
 from lit_adv.models.slim import NETWORKS
+from lit_adv.models.slim.names import AUXILIARY
 from lit_adv.shards.publish import create_exclusive, prepare_folder
 
 _SUFFIX = ".safetensors"
@@ -42,7 +43,7 @@ def convert(arguments: Sequence[str], prog: str = "lit-adv convert") -> None:
     except FileExistsError:
         _refuse(out)
         raise
-    head = ", with its auxiliary head" if hasattr(made.classifier.network, "AuxLogits") else ""
+    head = ", with its auxiliary head" if getattr(made.classifier.network, AUXILIARY, None) is not None else ""
     print(f"slim:{made.network}@{out} is ready{head}")
 
 

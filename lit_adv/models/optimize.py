@@ -146,7 +146,7 @@ def weights_sha256(model: nn.Module) -> str:
     if any(isinstance(module, Classifier) and module.exclude_padding for module in model.modules()):
         digest.update(b"exclude_padding")
     for name, tensor in sorted(model.state_dict().items()):
-        if ".AuxLogits." in name:
+        if "AuxLogits." in name:
             continue
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

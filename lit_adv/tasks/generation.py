@@ -29,7 +29,7 @@ class GenerationTask(LightningModule):
 
     Args:
         surrogate: The attacked model, or several for an ensemble: ``timm:<name>``, ``timm:<name>@<checkpoint>``,
-            ``wheel:<name>`` or ``import:<module>:<callable>``.
+            ``slim:<network>@<checkpoint>``, ``wheel:<name>`` or ``import:<module>:<callable>``.
         attack: Name of the attack (fgsm, i_fgsm, pgd, mi_fgsm, ni_fgsm, dim, tim, ti_dim, si_fgsm, si_mi_fgsm,
             si_ni_fgsm, si_ni_dim, si_ni_tim, si_ni_ti_dim, si_ni_ti_dim_fast, si_ni_ti_dim_strong, cw), or the class
             path of another library's attack.

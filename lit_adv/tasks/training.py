@@ -23,8 +23,8 @@ class TrainingTask(FittingTask):
     starting weights if that is asked for.
 
     Args:
-        model: The classifier to start from: ``timm:<name>``, ``timm:<name>@<checkpoint>``, ``wheel:<name>`` or
-            ``import:<module>:<callable>``.
+        model: The classifier to start from: ``timm:<name>``, ``timm:<name>@<checkpoint>``,
+            ``slim:<network>@<checkpoint>``, ``wheel:<name>`` or ``import:<module>:<callable>``.
         recipe: The loss, and the attack on the model being trained that goes with it.
         optimizer: See :class:`FittingTask`.
         scheduler: See :class:`FittingTask`.

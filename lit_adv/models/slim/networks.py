@@ -40,6 +40,8 @@ class _AuxiliaryPool(nn.Module):
 class AuxiliaryHead(nn.Module):
     """The classifier that an Inception has in the middle.
 
+    It is frozen: training is on the main logits alone.
+
     Args:
         channels: Channels of the maps that it reads.
         classes: How many classes it tells apart.
@@ -51,6 +53,7 @@ class AuxiliaryHead(nn.Module):
         self.conv0 = _conv(channels, 128, 1, eps=_INCEPTION_EPS)
         self.conv1 = _conv(128, 768, 5, eps=_INCEPTION_EPS)
         self.fc = nn.Linear(768, classes)
+        self.requires_grad_(False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Classify maps [B, channels, 17 to 19, 17 to 19]; return logits [B, classes]."""

@@ -42,7 +42,7 @@ def layers_of_variables(variables: Mapping[str, Array]) -> dict[str, dict[str, A
         ValueError: If a variable is no parameter of a layer, or they are of several scopes.
     """
     layers: dict[str, dict[str, Array]] = defaultdict(dict)
-    scopes = set()
+    scopes: set[str] = set()
     for name, array in variables.items():
         if _OF_TRAINING.fullmatch(name):
             continue
@@ -51,8 +51,7 @@ def layers_of_variables(variables: Mapping[str, Array]) -> dict[str, dict[str, A
             raise ValueError(f"its variable {name} of shape {shape_text(array.shape)} is of no network of slim")
         scopes.add(scope)
         layers[match[1]][match[2]] = array
-    if len(scopes) > 1:
-        raise ValueError(f"its variables are of {len(scopes)} scopes, {', '.join(sorted(scopes))}: one is a network")
+    _check_scopes(scopes)
     return dict(layers)
 
 
@@ -67,12 +66,14 @@ def layers_of_npy(arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[s
         The layers.
 
     Raises:
-        ValueError: If an operation or a part of it is unknown.
+        ValueError: If an operation or a part of it is unknown, or they are of several scopes.
     """
     layers: dict[str, dict[str, Array]] = defaultdict(dict)
+    scopes: set[str] = set()
     for name, parts in arrays.items():
-        scope, _, rest = name.partition("/")
+        scope, _, rest = str(name).partition("/")
         path, _, operation = rest.removeprefix(f"{scope}/").rpartition("/")
+        scopes.add(scope)
         for part, array in parts.items():
             if not path or part not in _NPY_NAMES.get(operation, {}):
                 shape = shape_text(array.shape)
@@ -81,8 +82,17 @@ def layers_of_npy(arrays: Mapping[str, Mapping[str, Array]]) -> dict[str, dict[s
             # The operation's own name has the BatchNorm of a convolution's, which a variable's name has, too.
             layer = path.removesuffix("/BatchNorm")
             key = f"BatchNorm/{parameter}" if layer != path else parameter
+            if key in layers[layer]:
+                raise ValueError(f"its entry {name} is a second {layer}/{key}")
             layers[layer][key] = _to_slim_layout(array)
+    _check_scopes(scopes)
     return dict(layers)
+
+
+def _check_scopes(scopes: set[str]) -> None:
+    """Make sure that a file holds one network."""
+    if len(scopes) > 1:
+        raise ValueError(f"its variables are of {len(scopes)} scopes, {', '.join(sorted(scopes))}: one is a network")
 
 
 def count_classes(network: str, layers: Layers) -> int:

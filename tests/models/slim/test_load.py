@@ -83,6 +83,8 @@ def test_the_auxiliary_head_is_converted_and_kept_on_request(checkpoint: Path, c
     assert len(first) == len(second) == 2
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
     assert models[0].aux_weight == 0.4
+    trained = {name for name, parameter in models[0].network.named_parameters() if parameter.requires_grad}
+    assert trained == dict(load_model(f"slim:inception_v3@{checkpoint}").network.named_parameters()).keys()
     # It has no part in what the model answers: the attacked network is the network that is defended.
     assert weights_sha256(models[0]) == weights_sha256(load_model(f"slim:inception_v3@{checkpoint}"))
 

@@ -63,9 +63,15 @@ def test_the_scope_may_be_anything_and_what_training_left_is_skipped() -> None:
 
 
 def test_two_networks_in_one_file_are_refused() -> None:
-    names = ("A/Conv2d_1a_3x3/weights", "B/Conv2d_1a_3x3/weights")
+    names = ("A/Conv2d_1a_3x3/weights", "B/Conv2d_2a_3x3/weights")
     with pytest.raises(ValueError, match="of 2 scopes, A, B"):
         layers_of_variables(dict.fromkeys(names, np.zeros(3)))
+    with pytest.raises(ValueError, match="of 2 scopes, A, B"):
+        layers_of_npy(
+            {name: {"weights": np.zeros(3)} for name in ("A/A/Conv2d_1a_3x3/Conv2D", "B/Conv2d_2a_3x3/Conv2D")}
+        )
+    with pytest.raises(ValueError, match="its entry A/x/Conv2D is a second x/weights"):
+        layers_of_npy({name: {"weights": np.zeros(3)} for name in ("A/A/x/Conv2D", "A/x/Conv2D")})
 
 
 @pytest.mark.parametrize("name", ["InceptionV3/Conv2d_1a_3x3/kernel", "weights", "InceptionV3/weights"])
