@@ -59,9 +59,9 @@ def noise(batch: int, size: int) -> tuple[Tensor, Tensor]:
     return images, torch.arange(batch, device=DEVICE) % 10
 
 
-def operations(model: nn.Module, size: int) -> float:
+def operations(name: str, size: int) -> float:
     """Return the floating-point operations of a forward and backward pass to one image, two for a multiply-add."""
-    images, _ = noise(1, size)
+    model, (images, _) = network(name, size).requires_grad_(False).to(DEVICE), noise(1, size)
     with FlopCounterMode(display=False) as counter:
         model(images.requires_grad_()).sum().backward()
     return float(counter.get_total_flops())

@@ -59,7 +59,7 @@ def _peak(record: Record, *, quick: bool) -> None:
 def _time_passes(record: Record, sizes: Sizes, name: str, kind: str, batches: tuple[int, ...], how: str) -> nn.Module:
     """Time the bare passes of one network."""
     size = sizes.networks[name]
-    flops = operations(surrogate(name, size), size)
+    flops = operations(name, size)
     model = surrogate(name, size, compile=how == "compiled")
     torch.backends.cudnn.benchmark = how == "autotuned"
     torch.backends.cudnn.deterministic = how != "autotuned"

@@ -12,10 +12,11 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 
-class _InFloat32:
+class InFloat32:
     """Leaves autocast on a CPU where a slow gradient would be needed; comes before a class of convolutions."""
 
     def forward(self: Any, images: Tensor) -> Tensor:
+        """Convolve as the class behind does."""
         convolve = super().forward  # type: ignore[misc]
         if not (_on_autocast(images) and _has_slow_gradient(self, images)):
             result: Tensor = convolve(images)
@@ -26,15 +27,15 @@ class _InFloat32:
             return torch.cat([convolve(image.float()).to(dtype) for image in torch.split(images, 1)])
 
 
-class _Conv2d(_InFloat32, nn.Conv2d):
-    pass
+class DepthwiseConv2d(InFloat32, nn.Conv2d):
+    """See :func:`hasten_depthwise`."""
 
 
-class _Conv2dSame(_InFloat32, Conv2dSame):  # type: ignore[misc]  # timm has no types
-    pass
+class DepthwiseConv2dSame(InFloat32, Conv2dSame):  # type: ignore[misc]  # timm has no types
+    """See :func:`hasten_depthwise`."""
 
 
-_IN_FLOAT32: dict[type[nn.Conv2d], type[nn.Conv2d]] = {nn.Conv2d: _Conv2d, Conv2dSame: _Conv2dSame}
+_IN_FLOAT32: dict[type[nn.Conv2d], type[nn.Conv2d]] = {nn.Conv2d: DepthwiseConv2d, Conv2dSame: DepthwiseConv2dSame}
 
 
 def hasten_depthwise(model: nn.Module) -> None:

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from lit_adv.models.classifier import Classifier
 from lit_adv.models.depthwise import hasten_depthwise
 from lit_adv.models.ensemble import Ensemble
+from lit_adv.models.frozen import join_clamps, prepare_frozen
 
 #: Of glibc's malloc.h: M_MMAP_MAX, so that no block is a mapping of its own; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
 _MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
@@ -34,6 +35,9 @@ def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> n
     if fold:
         fold_batch_norms(model)
     hasten_depthwise(model)
+    if not compile:  # a compiler has ways of its own
+        prepare_frozen(model)
+        _join_clamps(model)
     model.to(memory_format=torch.channels_last)
     if compile:
         # An ensemble's members are called one by one, and may have a loss of their own. One graph for each size of a
@@ -86,14 +90,30 @@ def fold_batch_norms(model: nn.Module) -> int:
     Returns:
         How many were folded.
     """
-    networks = [module.network for module in model.modules() if isinstance(module, Classifier)]
-    return sum(_fold_network(network) for network in networks or [model])
+    return sum(_fold_network(network) for network in _networks(model))
+
+
+def _networks(model: nn.Module) -> list[nn.Module]:
+    return [module.network for module in model.modules() if isinstance(module, Classifier)] or [model]
+
+
+def _trace(network: nn.Module) -> fx.Graph | None:
+    """Trace a forward pass; None if it has control flow, for all that is done with it is a matter of speed alone."""
+    try:
+        return _LayerTracer().trace(network)
+    except Exception:
+        return None
+
+
+def _join_clamps(model: nn.Module) -> None:
+    for network in _networks(model):
+        if graph := _trace(network):
+            join_clamps(network, graph)
 
 
 def _fold_network(network: nn.Module) -> int:
-    try:
-        graph = _LayerTracer().trace(network)
-    except Exception:  # A forward pass with control flow cannot be traced; folding is a matter of speed alone.
+    graph = _trace(network)
+    if graph is None:
         return 0
     modules = dict(network.named_modules(remove_duplicate=False))
     # By the module itself: the same one may go by several names, and be called several times.
