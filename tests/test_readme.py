@@ -68,7 +68,8 @@ def test_every_command_of_the_readme_is_covered_here() -> None:
     make = [command for command in COMMANDS if command[0] == "make"]
     install = [command for command in COMMANDS if command[0] == "pip"]
     assert install == [["pip", "install", "."]]  # tests/test_wheel.py
-    covered = [make, install, arguments_of("pack"), arguments_of("verify"), GENERATE, EVALUATE]
+    paper = arguments_of("paper")  # test_every_command_parses, and what it makes is in tests/test_paper_command.py
+    covered = [make, install, arguments_of("pack"), arguments_of("verify"), GENERATE, EVALUATE, paper]
     assert sum(map(len, covered)) == len(COMMANDS)
     assert make == [["make", "demo"], ["make", "test"]]
     assert re.findall(r"^make \w+", (ROOT / ".ci/run").read_text(), re.MULTILINE)[1:] == ["make demo", "make test"]
