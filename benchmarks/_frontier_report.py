@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from lit_adv.attacks import list_attacks
+
 BASE = "si_ni_ti_dim"
 DEFENSES = ("rp", "fd", "jpeg", "comdefend")
 BUDGETS = (5, 10, 20, 30, 50, 100)
@@ -208,7 +210,7 @@ def draw(results: Mapping[str, Result], cells: Sequence[Cell]) -> Figure:
             label = _label(results[family[0]].settings) if len(family) > 2 else None
             axes.plot(*zip(*line, strict=True), "o-" if label else "o", label=label, markersize=4, linewidth=1,
                       color=None if label else "0.6")  # fmt: skip
-        for name in (name for name in results if "-" not in name):
+        for name in (name for name in results if name in list_attacks()):
             axes.annotate(name, points[name], textcoords="offset points", xytext=(4, -10), fontsize=7)
         best = np.maximum.accumulate([mean for _, mean in sorted(points.values())])
         axes.step([passes for passes, _ in sorted(points.values())], best, "k:", where="post", label="best so far")
@@ -236,6 +238,4 @@ def _label(settings: Mapping[str, Any]) -> str:
     copies, seen = settings["scale_copies"], settings.get("copies_a_step")
     order = settings.get("copy_order", "in_turn").replace("_", " ")
     what = f"all {copies} copies" if seen is None else f"{seen} of {copies} copies {order}"
-    wider = f", D to {settings['diversity_ratio']:g}" if "diversity_ratio" in settings else ""
-    shuffled = f", {settings['shuffled_blocks']} blocks" if "shuffled_blocks" in settings else ""
-    return f"{what}, p {settings['diversity_probability']:g}{wider}{shuffled}"
+    return f"{what}, p {settings['diversity_probability']:g}"

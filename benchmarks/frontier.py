@@ -28,7 +28,6 @@ from benchmarks._frontier_schedules import DEFAULT, Schedule, parse_schedule
 from lit_adv.attacks import create_attack, describe_attack, quantize, without_garbage
 from lit_adv.data.decoder import Decoder
 from lit_adv.defenses import Defense, comdefend, create_defense
-from lit_adv.defenses.jpeg import JPEGCompression
 from lit_adv.models import keep_freed_memory, load_model, optimize, to_float
 from lit_adv.precision import fast_precision
 from lit_adv.randomness import keyed_normal
@@ -84,25 +83,14 @@ def read_images(folder: Path, side: int, limit: int | None) -> Images:
     )
 
 
-class ThreadedJPEG(JPEGCompression):
-    """JPEG compression by all cores: Pillow's work is for CPUs, and a GPU would wait for it."""
-
-    pool = ThreadPoolExecutor()
-
-    def purify(self, images: Tensor, keys: Sequence[str]) -> Tensor:
-        """Compress and decompress."""
-        purify = partial(super().purify, keys=())
-        return torch.cat(list(self.pool.map(purify, images.cpu().split(8)))).to(images.device)
-
-
 @cache
-def _noise(seed: int, purpose: str, key: str, shape: tuple[int, ...]) -> Tensor:
-    return keyed_normal(seed, purpose, [key], *shape)
+def _noise(device: torch.device, seed: int, purpose: str, keys: tuple[str, ...], shape: tuple[int, ...]) -> Tensor:
+    return keyed_normal(seed, purpose, keys, *shape).to(device)
 
 
-def _remembered_normal(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> Tensor:
-    """Stand in for ``keyed_normal``: an image's noise is always the same, and drawing it takes seconds."""
-    return torch.cat([_noise(seed, purpose, key, shape) for key in keys])
+def _remembered_normal(device: torch.device, seed: int, purpose: str, keys: Sequence[str], *shape: int) -> Tensor:
+    """Stand in for ``keyed_normal``: an image's noise is always the same, and stays where it is used."""
+    return _noise(device, seed, purpose, tuple(keys), shape)
 
 
 class Bench:
@@ -114,17 +102,18 @@ class Bench:
         self.device = torch.device(fastest if arguments.device == "auto" else arguments.device)
         self.precision: str = arguments.precision or fast_precision(self.device.type)
         self.batch_size: int = arguments.batch_size
+        self.seconds: dict[str, float] = {}  # that each target's latest judgement took
         self.images = read_images(arguments.images, arguments.size, arguments.limit)
         self.classifiers = {name: self._place(load_model(spec)) for name, spec in ZOO.items()}
         self.targets: dict[str, nn.Module] = dict(self.classifiers)
-        comdefend.keyed_normal = _remembered_normal
+        comdefend.keyed_normal = partial(_remembered_normal, self.device)
         plain = self.classifiers[DEFENDED]
         for name in DEFENSES:
-            if name == "jpeg":
-                self.targets[name] = ThreadedJPEG(plain).eval()
-            elif name != "comdefend" or arguments.comdefend:
+            if name != "comdefend" or arguments.comdefend:
                 options = {"weights": arguments.comdefend} if name == "comdefend" else {}
-                self.targets[name] = self._place(create_defense(name, plain, **options))
+                # Not optimized but for the classifier: ComDefend's networks compute in float32 without TF32, for which
+                # a GPU's fast kernels want the layout that they have, not channels_last.
+                self.targets[name] = create_defense(name, plain, **options).eval().to(self.device)
 
     def _place(self, model: nn.Module) -> nn.Module:
         return optimize(model).to(self.device)
@@ -173,7 +162,10 @@ class Bench:
             "fooled": fooled,
         }
         write_json(path, record)
-        shares = ", ".join(f"{name} {100 * text.count('1') / len(text):.1f}" for name, text in fooled.items())
+        shares = ", ".join(
+            f"{name} {100 * text.count('1') / len(text):.1f} ({self.seconds[name]:.2f} s)"
+            for name, text in fooled.items()
+        )
         judged = time.perf_counter() - started - seconds
         return f"{path.stem}: {record['passes']} passes in {seconds:.2f} s, judged in {judged:.2f} s: {shares}"
 
@@ -181,6 +173,7 @@ class Bench:
         """Return for each target and image, in order, whether it is misclassified: "1" if so."""
         texts = {}
         for name in names:
+            started = time.perf_counter()
             model = self.targets[name]
             bits: list[int] = []
             for batch, pixels in shown:
@@ -189,6 +182,7 @@ class Bench:
                     scores = model(images, batch.keys) if isinstance(model, Defense) else model(images)
                 bits += (scores.argmax(1) != batch.labels).int().tolist()
             texts[name] = "".join(map(str, bits))
+            self.seconds[name] = time.perf_counter() - started
         return texts
 
     @property

@@ -1,20 +1,17 @@
 """Diverse input D: random resizing and padding, differentiable (DIM; Xie et al., 2019).
 
-With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299), padded
-to R x R at a uniform offset, and resized back to H x H; another ratio than 331 / 299 may be chosen. The three steps
-compose to one linear map along each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two
-matrix products. For nearest neighbor each row of A holds at most a single one, so the map also is a sampling of single
-pixels, which is the faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix
-products do not, so runs repeat bit for bit.
-
-A view may also be cut into blocks that change places (block shuffle; Wang et al., 2024, without their rotations): the
-rows of blocks are shuffled, and the columns. That permutes the rows of A and of B, so it costs nothing more.
+With a probability p an image of side H is resized to r x r, r uniform in [H, R) with R = round(H * 331 / 299),
+padded to R x R at a uniform offset, and resized back to H x H. The three steps compose to one linear map along
+each axis, ``D(x) = A x B^T``, so a batch whose images all have other sizes takes two matrix products. For nearest
+neighbor each row of A holds at most a single one, so the map also is a sampling of single pixels, which is the
+faster form on a CPU. On a GPU the backward pass of such a sampling adds atomically; matrix products do not, so runs
+repeat bit for bit.
 
 The authors draw once a batch. Here each image draws for itself, so that its adversarial version does not depend
 on the batch it sits in.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -36,8 +33,7 @@ class Axis:
         canvas: Length of the padded canvas.
         size: int64 [B], length after the first resizing.
         offset: int64 [B], where the resized image starts on the canvas.
-        applied: bool [B], whether the image is resized at all.
-        order: int64 [B, side], which pixel of the resized image each output pixel is; None for the one in its place.
+        applied: bool [B], whether the image is transformed at all.
     """
 
     side: int
@@ -45,12 +41,9 @@ class Axis:
     size: Tensor
     offset: Tensor
     applied: Tensor
-    order: Tensor | None = None
 
 
-def draw_axes(
-    uniform: Tensor, height: int, width: int, probability: float, ratio: float = CANVAS_RATIO
-) -> tuple[Axis, Axis]:
+def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> tuple[Axis, Axis]:
     """Turn uniform numbers into random views.
 
     Args:
@@ -58,7 +51,6 @@ def draw_axes(
         height: Height of the images.
         width: Width of the images.
         probability: The probability p that an image is transformed.
-        ratio: The canvas's side R in units of the image's, at least 1.
 
     Returns:
         The vertical and the horizontal axis. Both share the coin and the relative size.
@@ -66,40 +58,12 @@ def draw_axes(
     coin, size, top, left = uniform.unbind(1)
 
     def axis(side: int, position: Tensor) -> Axis:
-        canvas = round(side * ratio)
+        canvas = round(side * CANVAS_RATIO)
         sizes = side + (size * (canvas - side)).long()
         offsets = (position * (canvas - sizes + 1)).long()
         return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))
 
     return axis(height, top), axis(width, left)
-
-
-def shuffle_blocks(axes: tuple[Axis, Axis], uniform: Tensor) -> tuple[Axis, Axis]:
-    """Cut random views into blocks, and shuffle the blocks' rows and columns.
-
-    Args:
-        axes: The random views of :func:`draw_axes`.
-        uniform: [B, 2, 2, blocks] in [0, 1), for each axis: by how much a block is longer than the shortest possible
-            one, of which it has at most twice the length, and its place among the shuffled blocks.
-
-    Returns:
-        The vertical and the horizontal axis with their orders.
-    """
-    rows, columns = axes
-    return _shuffle(rows, uniform[:, 0]), _shuffle(columns, uniform[:, 1])
-
-
-def _shuffle(axis: Axis, uniform: Tensor) -> Axis:
-    longer, place = uniform.unbind(1)
-    ends = ((1 + longer).cumsum(1) / (1 + longer).sum(1, keepdim=True) * axis.side).round().long()
-    starts = F.pad(ends[:, :-1], (1, 0))
-    shuffled = place.argsort(dim=1, stable=True)
-    lengths = (ends - starts).gather(1, shuffled)
-    new_ends = lengths.cumsum(1)
-    moved = starts.gather(1, shuffled) - (new_ends - lengths)
-    pixels = torch.arange(axis.side, device=uniform.device).expand(len(uniform), -1)
-    block = (pixels[..., None] >= new_ends[:, None]).sum(2)
-    return replace(axis, order=pixels + moved.gather(1, block))
 
 
 def diverse_input(images: Tensor, axes: tuple[Axis, Axis], interpolation: Interpolation) -> Tensor:
@@ -140,8 +104,7 @@ def _nearest_sources(axis: Axis) -> tuple[Tensor, Tensor]:
     inside = (on_resized >= 0) & (on_resized < axis.size[:, None])
     source = torch.where(inside, on_resized * axis.side // axis.size[:, None], 0)
     unchanged = ~axis.applied[:, None]
-    source, inside = torch.where(unchanged, output, source), inside | unchanged
-    return (source, inside) if axis.order is None else (source.gather(1, axis.order), inside.gather(1, axis.order))
+    return torch.where(unchanged, output, source), inside | unchanged
 
 
 def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
@@ -154,8 +117,7 @@ def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
     up = _bilinear_matrix(axis.canvas, axis.side, axis.size, axis.offset)
     down = _bilinear_matrix(axis.side, axis.canvas, torch.tensor([axis.side], device=up.device), None)
     identity = torch.eye(axis.side, dtype=up.dtype, device=up.device)
-    matrix = torch.where(axis.applied[:, None, None], down @ up, identity)
-    return matrix if axis.order is None else matrix.gather(1, axis.order[..., None].expand_as(matrix))
+    return torch.where(axis.applied[:, None, None], down @ up, identity)
 
 
 def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor | None) -> Tensor:

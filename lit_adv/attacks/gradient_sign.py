@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.diversity import CANVAS_RATIO, Axis, Interpolation, diverse_input, draw_axes, shuffle_blocks
+from lit_adv.attacks.diversity import Axis, Interpolation, diverse_input, draw_axes
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.objective import LabelSource, Target, cross_entropy
 from lit_adv.attacks.scale import ZERO, CopyOrder, ScaleSpace, drawn_factors, factors_in_turn, scale_copy
@@ -39,9 +39,7 @@ class GradientSignSettings:
         copy_order: Which K: all copies take turns (``in_turn``), or K are drawn for each image and step (``drawn``).
         scale_space: Where copies fade to: mid-grey (``inception``, the authors' code) or black (``unit``).
         diversity_probability: Probability p of the diverse input (DIM).
-        diversity_ratio: By how much an image grows in the diverse input at most: R / H, 331 / 299 in the authors' code.
         interpolation: Of the diverse input's resizings.
-        shuffled_blocks: Number of blocks along each side of an image that change places in every view; 1 for none.
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
             look-ahead ``alpha * mu * g`` is then about 10^-5 of a step and Nesterov does nothing. The authors'
@@ -62,9 +60,7 @@ class GradientSignSettings:
     copy_order: CopyOrder = "in_turn"
     scale_space: ScaleSpace = "inception"
     diversity_probability: float = 0.0
-    diversity_ratio: float = CANVAS_RATIO
     interpolation: Interpolation = "nearest"
-    shuffled_blocks: int = 1
     kernel_size: int = 0
     gradient_norm: GradientNorm = "mean_abs"
     random_start: bool = False
@@ -77,10 +73,8 @@ class GradientSignAttack(SurrogateAttack):
     """Any attack of the gradient-sign family on one surrogate; see :class:`SurrogateAttack` for the arguments."""
 
     def __init__(self, model: nn.Module, settings: GradientSignSettings) -> None:
-        counts = dict.fromkeys(("steps", "scale_copies", "shuffled_blocks"), (1, inf))
-        super().__init__(
-            model, settings, **counts, momentum=(0, inf), diversity_probability=(0, 1), diversity_ratio=(1, inf)
-        )
+        bounds = {"steps": (1, inf), "scale_copies": (1, inf), "momentum": (0, inf), "diversity_probability": (0, 1)}
+        super().__init__(model, settings, **bounds)
         self.settings = settings
         self.copies_a_step = settings.scale_copies if settings.copies_a_step is None else settings.copies_a_step
         if not 1 <= self.copies_a_step <= settings.scale_copies:
@@ -156,17 +150,11 @@ class GradientSignAttack(SurrogateAttack):
     def _draw_views(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[tuple[Axis, Axis] | None]]:
         """Draw the diverse input of every step and copy: [steps][copies_a_step]."""
         steps, copies, p = self.settings.steps, self.copies_a_step, self.settings.diversity_probability
-        ratio = self.settings.diversity_ratio
-        blocks, seed, device = self.settings.shuffled_blocks, self.settings.seed, images.device
-        if p == 0 and blocks == 1:
+        if p == 0:
             return [[None] * copies] * steps
-        uniform = keyed_uniform(seed, "input diversity", keys, steps, copies, 4).to(device)
+        uniform = keyed_uniform(self.settings.seed, "input diversity", keys, steps, copies, 4).to(images.device)
         height, width = images.shape[-2:]
-        views = [[draw_axes(uniform[:, t, i], height, width, p, ratio) for i in range(copies)] for t in range(steps)]
-        if blocks == 1:
-            return views
-        places = keyed_uniform(seed, "block shuffle", keys, steps, copies, 2, 2, blocks).to(device)
-        return [[shuffle_blocks(axes, places[:, t, i]) for i, axes in enumerate(views[t])] for t in range(steps)]
+        return [[draw_axes(uniform[:, t, i], height, width, p) for i in range(copies)] for t in range(steps)]
 
 
 def normalize(gradient: Tensor, norm: GradientNorm) -> Tensor:

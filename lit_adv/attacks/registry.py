@@ -44,7 +44,7 @@ FAMILY: dict[str, dict[str, Any]] = {
 
 #: Settings that came later. A description has them where they are used alone, so that folders that were made before
 #: can be completed.
-_LATER = ("copies_a_step", "copy_order", "diversity_ratio", "shuffled_blocks")
+_LATER = ("copies_a_step", "copy_order")
 
 
 def list_attacks() -> list[str]:

@@ -35,9 +35,9 @@ class GenerationTask(LightningModule):
             path of another library's attack.
         attack_options: Settings that differ from the named attack's, such as ``eps: 8/255``. The gradient-sign family
             has eps, steps, step_size, momentum, nesterov, scale_copies, copies_a_step, copy_order, scale_space,
-            diversity_probability, diversity_ratio, interpolation, shuffled_blocks, kernel_size, gradient_norm,
-            random_start, label_source, target and seed; cw has steps, search_steps, learning_rate, initial_constant,
-            confidence, label_source, target and seed.
+            diversity_probability, interpolation, kernel_size, gradient_norm, random_start, label_source, target and
+            seed; cw has steps, search_steps, learning_rate, initial_constant, confidence, label_source, target and
+            seed.
         ensemble_weights: One positive weight for each member of an ensemble; equal by default.
         fusion: What an ensemble averages.
         compile: Whether to compile the surrogate; pays on a GPU.

@@ -16,34 +16,23 @@ from torch import Tensor, nn
 
 @dataclass
 class View:
-    """One random view: resize to ``size`` x ``size`` and pad to ``ratio`` at ``top``, ``left``, or not; shuffle blocks.
+    """One random view: resize to ``size`` x ``size``, pad at ``top``, ``left``."""
 
-    ``rows`` and ``columns`` hold the pixels of each block of a side, in the blocks' new order.
-    """
-
-    size: int | None
+    size: int
     top: int
     left: int
-    rows: list[range] | None = None
-    columns: list[range] | None = None
-    ratio: float = 331 / 299
 
 
 def diverse_input(image: Tensor, view: View | None, fill: float, mode: str) -> Tensor:
-    """Resize [3, H, H], pad to side round(H * ratio), resize back: three library calls; then move blocks."""
+    """Resize [3, H, H], pad to side round(H * 331 / 299), resize back: three library calls."""
     if view is None:
         return image
-    if view.size is not None:
-        side = image.shape[-1]
-        canvas = round(side * view.ratio)
-        resized = F.interpolate(image[None], (view.size, view.size), mode=mode)
-        right, bottom = canvas - view.size - view.left, canvas - view.size - view.top
-        padded = F.pad(resized, (view.left, right, view.top, bottom), value=fill)
-        image = F.interpolate(padded, (side, side), mode=mode)[0]
-    if view.rows is not None:
-        image = torch.cat([image[:, block.start : block.stop] for block in view.rows], dim=1)
-        image = torch.cat([image[:, :, block.start : block.stop] for block in view.columns], dim=2)
-    return image
+    side = image.shape[-1]
+    canvas = round(side * 331 / 299)
+    resized = F.interpolate(image[None], (view.size, view.size), mode=mode)
+    right, bottom = canvas - view.size - view.left, canvas - view.size - view.top
+    padded = F.pad(resized, (view.left, right, view.top, bottom), value=fill)
+    return F.interpolate(padded, (side, side), mode=mode)[0]
 
 
 def convolve(gradient: np.ndarray, size: int) -> np.ndarray:

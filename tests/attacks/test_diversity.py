@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lit_adv.attacks.diversity import _axis_matrix, diverse_input, draw_axes, shuffle_blocks
+from lit_adv.attacks.diversity import _axis_matrix, diverse_input, draw_axes
 from tests.attacks.reference import View
 from tests.attacks.reference import diverse_input as three_calls
 
@@ -29,28 +29,12 @@ def test_a_batch_of_different_views_equals_each_view_alone(
         torch.testing.assert_close(made[b], three_calls(images[b], view, 0.0, mode), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 5])
-def test_matrices_and_sampling_give_the_same_numbers(blocks: int) -> None:
+def test_matrices_and_sampling_give_the_same_numbers() -> None:
     uniform = torch.rand(5, 4, dtype=torch.float64)
-    axes = draw_axes(uniform, 40, 56, probability=0.7, ratio=1.3)
-    rows, columns = shuffle_blocks(axes, torch.rand(5, 2, 2, blocks))
+    rows, columns = draw_axes(uniform, 40, 56, probability=0.7)
     images = torch.rand(5, 3, 40, 56)
     by_matrix = _axis_matrix(rows, "nearest")[:, None] @ images @ _axis_matrix(columns, "nearest")[:, None].mT
     assert torch.equal(diverse_input(images, (rows, columns), "nearest"), by_matrix)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    numbers=st.lists(st.floats(0, 1, exclude_max=True), min_size=24, max_size=24),
-    blocks=st.integers(1, 6),
-    side=st.integers(1, 40),
-)
-def test_shuffled_blocks_are_all_of_the_pixels_each_once(numbers: list[float], blocks: int, side: int) -> None:
-    uniform = torch.tensor(numbers, dtype=torch.float64).view(1, 2, 2, 6)[..., :blocks]
-    axes = shuffle_blocks(draw_axes(torch.zeros(1, 4), side, side, probability=0), uniform)
-    for axis in axes:
-        assert sorted(axis.order[0].tolist()) == list(range(side))
-        assert (axis.order[0].diff() != 1).sum() < blocks
 
 
 def test_sizes_and_offsets_cover_their_ranges_uniformly() -> None:

@@ -16,43 +16,19 @@ from lit_adv.randomness import keyed_uniform
 from tests.attacks.reference import View, tensor_attack
 
 KEYS = ["first", "second", "third"]
-SCHEDULE = (
-    "steps",
-    "scale_copies",
-    "copies_a_step",
-    "copy_order",
-    "diversity_probability",
-    "diversity_ratio",
-    "shuffled_blocks",
-)
+SCHEDULE = ("steps", "scale_copies", "copies_a_step", "copy_order", "diversity_probability")
 
 
-def reference_views(
-    p: float, steps: int, copies: int, side: int, blocks: int, ratio: float
-) -> list[list[list[View | None]]]:
+def reference_views(p: float, steps: int, copies: int, side: int) -> list[list[list[View | None]]]:
     """Turn the keyed uniform numbers into views as the design states it, image by image."""
-    canvas = round(side * ratio)
+    canvas = round(side * 331 / 299)
     numbers = keyed_uniform(0, "input diversity", KEYS, steps, copies, 4).numpy()
-    places = keyed_uniform(0, "block shuffle", KEYS, steps, copies, 2, 2, blocks).numpy()
 
-    def view(numbers: np.ndarray, places: np.ndarray) -> View | None:
-        coin, size, top, left = numbers
+    def view(coin: float, size: float, top: float, left: float) -> View | None:
         r = side + int(size * (canvas - side))
-        resized = (r, int(top * (canvas - r + 1)), int(left * (canvas - r + 1))) if coin < p else (None, 0, 0)
-        if blocks > 1:
-            return View(*resized, *(shuffled_blocks(*axis, side) for axis in places), ratio=ratio)
-        return View(*resized, ratio=ratio) if coin < p else None
+        return View(r, int(top * (canvas - r + 1)), int(left * (canvas - r + 1))) if coin < p else None
 
-    return [
-        [[view(numbers[b, t, i], places[b, t, i]) for i in range(copies)] for t in range(steps)]
-        for b in range(len(KEYS))
-    ]
-
-
-def shuffled_blocks(longer: np.ndarray, place: np.ndarray, side: int) -> list[range]:
-    """Cut a side into blocks, the longest at most twice as long as the shortest, and order them by their numbers."""
-    cuts = [round(side * sum(1 + longer[:n]) / sum(1 + longer)) for n in range(len(longer) + 1)]
-    return [range(cuts[block], cuts[block + 1]) for block in np.argsort(place)]
+    return [[[view(*numbers[b, t, i]) for i in range(copies)] for t in range(steps)] for b in range(len(KEYS))]
 
 
 def reference_copies(steps: int, copies: int, a_step: int, order: str) -> list[list[list[int]]]:
@@ -72,11 +48,10 @@ def expected(
     p, random_start = row.pop("diversity_probability", 0.0), row.pop("random_start", False)
     steps, copies = row.get("steps", 10), row.get("scale_copies", 1)
     a_step, order = row.pop("copies_a_step", None), row.pop("copy_order", "in_turn")
-    blocks, ratio = row.pop("shuffled_blocks", 1), row.pop("diversity_ratio", 331 / 299)
     if a_step is not None:
         row["copies"] = reference_copies(steps, copies, a_step, order)
-    if p or blocks > 1:
-        row["views"] = reference_views(p, steps, a_step or copies, images.shape[-1], blocks, ratio)
+    if p:
+        row["views"] = reference_views(p, steps, a_step or copies, images.shape[-1])
     if random_start:
         noise = (2 * keyed_uniform(0, "random start", KEYS, *images.shape[1:]) - 1) * 16 / 255
         row["start"] = (images + noise).clamp(0, 1)
@@ -101,9 +76,6 @@ def test_each_named_attack_equals_the_plain_loop(name: str, network: nn.Module, 
         ({"copies_a_step": 5, "copy_order": "drawn"}, {}),
         ({"copies_a_step": 1, "copy_order": "drawn", "steps": 12, "diversity_probability": 1.0}, {}),
         ({"copies_a_step": 3, "copy_order": "drawn", "scale_copies": 7, "scale_space": "unit"}, {"zero": 0.0}),
-        ({"shuffled_blocks": 2, "diversity_ratio": 1.4}, {}),
-        ({"shuffled_blocks": 3, "diversity_probability": 0.0, "scale_space": "unit"}, {"zero": 0.0}),
-        ({"shuffled_blocks": 3, "copies_a_step": 1, "interpolation": "bilinear"}, {"mode": "bilinear"}),
         ({"copies_a_step": 2, "scale_copies": 3, "target": "given"}, {"sign": -1}),
         ({"copies_a_step": 2, "copy_order": "drawn", "target": "given"}, {"sign": -1}),
     ],
