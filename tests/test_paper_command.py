@@ -18,6 +18,8 @@ from lit_adv.cli.main import run
 from lit_adv.errors import MendableError
 from lit_adv.packing.sample import pack_foolbox_sample
 from lit_adv.reproduction.experiments import EVERYTHING, FIGURES, TABLES
+from tests.tiny_attacks import LINEAR, OTHER, SIZE
+from tests.tiny_shards import sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / "configs/zoos/local.yaml"
@@ -35,7 +37,7 @@ def small_zoo(file: Path, **changes: Any) -> Path:
     }
     zoo["defenses"]["RS"]["n"] = 4
     zoo["defenses"]["R&P"]["iterations"] = 2
-    names = {"surrogates": ["Lite0", "SqueezeNet"], "ensemble": ["Lite0", "SqueezeNet"]}
+    names = {"surrogates": ["Lite0", "SqueezeNet"], "ensemble": ["SqueezeNet", "Lite0"]}
     options["cw"] = {"steps": 2, "search_steps": 2}
     zoo |= {**names, "targets": ["Lite0", "Lite1", "SqueezeNet"], "attack_options": options, "iterations": [1, 2]}
     file.write_text(yaml.safe_dump(zoo | changes))
@@ -152,6 +154,26 @@ def test_a_failed_job_is_shown_with_the_end_of_what_it_said_and_others_go_on(tmp
     page = (tmp_path / "out/README.md").read_text()
     assert FIGURES["figure3"] in page
     assert FIGURES["figure1"] not in page
+
+
+def test_machines_share_the_images_and_the_last_makes_the_tables(tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    for number in range(2):
+        shard = tmp_path / f"clean/tiny-{number:06d}.tar"
+        shard.write_bytes(tar_bytes(sample_files(4, first=100 * number)))
+    models = {"one": LINEAR, "two": OTHER}
+    changes: dict[str, Any] = {name: list(models) for name in ("surrogates", "ensemble", "targets")}
+    zoo = small_zoo(tmp_path / "zoo.yaml", **changes, models=models, defenses={}, optional=[], image_size=SIZE)
+    own = ["table2", "--zoo", str(zoo), "--data", str(tmp_path / "clean"), "--output", str(tmp_path / "out")]
+    arguments = [*own, "--selection", "all", "--data.num_classes", "10", *QUIET]
+    log = tmp_path / "log"
+    assert start([*arguments, "--data.job", "0/2"], log).wait(timeout=300) == 75
+    assert "7 jobs (images/ensemble/tim, ...) wait for shards that other machines make" in log.read_text()
+    assert start([*arguments, "--data.job", "1/2"], log).wait(timeout=300) == 0
+    with (tmp_path / "out/table2.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["images"] for row in rows} == {"8"}
+    assert {row["white_box"] for row in rows} == {"True"}
 
 
 @pytest.mark.parametrize(

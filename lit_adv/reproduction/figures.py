@@ -54,7 +54,7 @@ def draw_curves(cells: Mapping[int, Sequence[Cell]]) -> Figure:
             bars = [[100 * (c.success - c.low) for c in row], [100 * (c.high - c.success) for c in row]]
             axes.errorbar(steps, rates, bars, marker="o", markersize=3, capsize=2, label=pretty(attack))
         axes.set_title(target + "*" * row[0].white_box)
-        axes.set(xlabel="Iterations", ylabel="Success (%)")
+        axes.set(xlabel="Iterations", ylabel="Success (%)", xticks=steps)
     axes.legend()
     return figure
 

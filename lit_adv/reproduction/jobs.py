@@ -134,7 +134,7 @@ class Folder:
         model["attack_options"] = describe_attack(model["attack"], **model["attack_options"])
         precision = dict(self.typed("trainer")).get("precision", made["precision"])
         return (
-            list(made["model"]["surrogate"]) == wanted["surrogate"]
+            made["model"]["surrogate"].keys() == set(wanted["surrogate"])
             and all(made["model"].get(name) == value for name, value in model.items())
             and all(made["data"][name] == value for name, value in data.items() if name in made["data"])
             and made["precision"].startswith(str(precision))  # 32 stands for 32-true

@@ -89,7 +89,12 @@ class PaperRun:
             print(f"tables and figures: {self._write(record, complete)}")
         if failed:
             raise MendableError(failed)
-        if waiting := [job.name for job in jobs if not self.folder.done(job)]:
+        waiting = [job.name for job in jobs if not self.folder.done(job)]
+        if waiting and "job" not in dict(self.folder.typed("data")):
+            raise MendableError(
+                f"{waiting[0]} holds what other settings made; choose another folder, or delete it there"
+            )
+        if waiting:
             print(
                 f"{len(waiting)} jobs ({waiting[0]}, ...) wait for shards that other machines make; run this again "
                 "when they are made"

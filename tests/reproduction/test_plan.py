@@ -134,6 +134,13 @@ def test_a_generation_is_done_if_its_manifest_records_what_is_wanted(
     assert folder.done(job) == done
 
 
+def test_the_members_of_an_ensemble_stand_in_any_order_in_a_manifest(planner: Planner, tmp_path: Path) -> None:
+    job = named(planner.jobs(["table2"]))["images/ensemble/tim"]
+    surrogate = dict.fromkeys(["import:two:build", "import:one:build"], "digest")
+    manifest(tmp_path / "out" / job.name, "tim", model={"surrogate": surrogate})
+    assert Folder(tmp_path / "out", [], {}).done(job)
+
+
 def test_an_evaluation_is_done_while_its_images_are_those_it_was_shown(planner: Planner, tmp_path: Path) -> None:
     *made, job = planner.jobs(["table4"])
     folder = Folder(tmp_path / "out", [], {})
