@@ -45,8 +45,8 @@ def choose(shards: str | list[str], folder: Path, rule: str, most: int | None) -
         most: Only the first so many of them; None for all.
 
     Returns:
-        The record: ``rule``, ``images`` (how many were chosen), ``of`` (how many there were), ``models``, and the
-        numbers of ``samples`` by shard.
+        The record: ``rule``, ``images`` (how many were chosen), ``eligible`` (to how many the rule applies), ``of``
+        (how many there were), ``models``, and the numbers of ``samples`` by shard.
 
     Raises:
         MendableError: If no image is left, or ``folder`` holds another choice.
@@ -67,12 +67,13 @@ def choose(shards: str | list[str], folder: Path, rule: str, most: int | None) -
             f"not one of {total} images is classified correctly by all of {', '.join(models)}: are the labels the "
             "models' own? --selection all takes every image"
         )
-    counts = {shard: len(keys) for shard, keys in sorted(chosen.items())}
+    counts = {shard: len(of_shard) for shard, of_shard in sorted(chosen.items())}
     sizes = {shard_name(url): size for url, size in storage.file_sizes(urls).items()}
     record = {
         "rule": rule,
         "models": models,
         "images": sum(counts.values()),
+        "eligible": len(keys),
         "of": total,
         "samples": counts,
         "sources": {name: size for name, size in sizes.items() if name in counts},
@@ -103,9 +104,8 @@ def _copy(url: str, keys: set[str], destination: Path) -> None:
 
 def describe(record: Mapping[str, Any]) -> str:
     """Say which images were chosen."""
+    count = f"{record['images']} of {record['of']} images"
     if record["rule"] == "all":
-        return f"{record['images']} of {record['of']} images, whether the models know them or not."
-    return (
-        f"{record['images']} of {record['of']} images: those that {', '.join(record['models'])} all classify correctly "
-        "when they are clean."
-    )
+        return f"{count}, whether the models know them or not."
+    which = "those" if record["images"] == record["eligible"] else f"the first of the {record['eligible']}"
+    return f"{count}: {which} that {', '.join(record['models'])} all classify correctly when they are clean."

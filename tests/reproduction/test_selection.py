@@ -45,6 +45,10 @@ def test_the_images_are_those_that_all_models_know_byte_for_byte(shards: str, tm
     assert read_selection(tmp_path / "out") == record
     assert describe(record) == "3 of 5 images: those that one, two all classify correctly when they are clean."
     assert count_samples(str(tmp_path / "out/shards")) == 3
+    answer(tmp_path / "first", {"0001": [0]})
+    assert describe(choose(shards, tmp_path / "first", "correct", 2)).startswith(
+        "2 of 5 images: the first of the 4 that one, two all classify correctly"
+    )
 
 
 def test_the_first_few_may_do_and_a_shard_without_any_is_left_out(shards: str, tmp_path: Path) -> None:
