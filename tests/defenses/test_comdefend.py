@@ -1,6 +1,7 @@
 """ComDefend against the authors' script, written out in NumPy, and on photographs."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,17 @@ from lit_adv.randomness import keyed_normal
 Array = NDArray[np.float64]
 
 
+@cache
+def arrays_of(weights: Path) -> list[Array]:
+    return [array.astype(np.float64) for array in load_array_list(weights)]
+
+
 def convolutions(maps: Array, weights: Path) -> Array:
     """Run nine convolutions on maps [H, W, C] with kernels as they lie in the file: [3, 3, in, out]."""
-    arrays = load_array_list(weights)
+    arrays = arrays_of(weights)
     height, width, _ = maps.shape
     for layer in range(9):
-        kernel, bias = (array.astype(np.float64) for array in arrays[2 * layer : 2 * layer + 2])
+        kernel, bias = arrays[2 * layer : 2 * layer + 2]
         padded = np.pad(maps, ((1, 1), (1, 1), (0, 0)))
         maps = bias + sum(
             padded[dy : dy + height, dx : dx + width] @ kernel[dy, dx] for dy in range(3) for dx in range(3)
