@@ -111,8 +111,8 @@ class Bench:
         for name in DEFENSES:
             if name != "comdefend" or arguments.comdefend:
                 options = {"weights": arguments.comdefend} if name == "comdefend" else {}
-                # Not optimized but for the classifier: ComDefend's networks compute in float32 without TF32, for which
-                # a GPU's fast kernels want the layout that they have, not channels_last.
+                # Only the classifier is optimized: ComDefend's networks compute in float32 without TF32, for which
+                # channels_last is not the layout of a GPU's fast kernels.
                 self.targets[name] = create_defense(name, plain, **options).eval().to(self.device)
 
     def _place(self, model: nn.Module) -> nn.Module:

@@ -6,7 +6,6 @@ after any restart.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Any
 
@@ -64,12 +63,8 @@ def keyed_normal(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> T
     Returns:
         A float32 tensor [B, *shape] on the CPU.
     """
-
-    def draw(key: str) -> npt.NDArray[Any]:
-        return keyed_generator(seed, purpose, key).standard_normal(shape, dtype=np.float32)
-
-    with ThreadPoolExecutor() as pool:  # NumPy draws without the interpreter's lock
-        return _stack(list(pool.map(draw, keys)), (0, *shape), np.float32)
+    draws = [keyed_generator(seed, purpose, key).standard_normal(shape, dtype=np.float32) for key in keys]
+    return _stack(draws, (0, *shape), np.float32)
 
 
 def _stack(blocks: Sequence[npt.NDArray[Any]], empty: tuple[int, ...], dtype: npt.DTypeLike) -> Tensor:

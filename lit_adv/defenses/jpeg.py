@@ -1,16 +1,13 @@
 """JPEG compression (Dziugaite et al., 2016; Guo et al., ICLR 2018).
 
 Each image is encoded and decoded by Pillow as a file would be: rounded to 8 bits, 4:2:0 chroma, libjpeg's own
-quantization tables. The step is therefore not differentiable. Pillow works on a CPU, but on all of its cores.
+quantization tables. The step is therefore not differentiable.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from io import BytesIO
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -30,17 +27,11 @@ def jpeg_round_trip(images: Tensor, quality: int) -> Tensor:
     """
     pixels = (images.detach() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     decoded = np.empty_like(pixels)
-    with ThreadPoolExecutor() as pool:
-        for position, image in enumerate(pool.map(partial(_round_trip, quality=quality), pixels)):
-            decoded[position] = image
+    for position, image in enumerate(pixels):
+        file = BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        decoded[position] = np.asarray(Image.open(file))
     return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(images.device).float() / 255
-
-
-def _round_trip(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
-    """Compress and decompress one image [H, W, 3]."""
-    file = BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
 
 
 class JPEGCompression(Purifier):
