@@ -15,12 +15,14 @@ def find_config(name: str, kind: str) -> str:
 
     Args:
         name: A file or a URL, or the name of one of the package's files, with or without ``.yaml``.
-        kind: The folder below ``configs/`` in which names are looked up: ``generate``, ``evaluate`` or ``train``.
+        kind: The folder below ``configs/`` in which names are looked up: ``generate``, ``evaluate``, ``train``
+            or ``zoos``.
 
     Raises:
         MendableError: If there is neither a file nor a name; the message lists the names.
     """
-    if "://" in name or Path(name).exists():
+    # The folder of a run may have the name of its configuration.
+    if "://" in name or (Path(name).exists() and not Path(name).is_dir()):
         return name
     folder = next(folder for folder in _FOLDERS if folder.is_dir()) / kind
     files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}

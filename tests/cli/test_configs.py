@@ -23,6 +23,15 @@ def test_a_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert find_config("s3://bucket/ensemble.yaml", "train") == "s3://bucket/ensemble.yaml"
 
 
+def test_a_folder_of_that_name_is_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("paper").mkdir()  # where a run has put its results, say
+    assert Path(find_config("paper", "zoos")) == ROOT / "configs/zoos/paper.yaml"
+    Path("results").mkdir()
+    with pytest.raises(MendableError, match="there is no file results"):
+        find_config("results", "zoos")
+
+
 def test_an_unknown_name_is_answered_with_all_names() -> None:
     with pytest.raises(MendableError, match=r"there are: ensemble, si_ni_ti_dim$"):
         find_config("si_ni_ti_din", "generate")
