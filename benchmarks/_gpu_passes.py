@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks._gpu_networks import DEVICE, FULL, QUICK, Sizes, network, noise, operations, surrogate
 from benchmarks._gpu_record import Record
 from benchmarks.attack_overhead import bare_passes, seconds
-from lit_adv.attacks import create_attack, describe_attack, list_attacks
+from lit_adv.attacks import count_passes, create_attack, describe_attack, list_attacks
 from lit_adv.models import Classifier
 
 ATTACKS = ("si_ni_ti_dim", "si_ni_ti_dim_fast")
@@ -143,20 +143,6 @@ def _time_attack(
         attack, *about, f"batch {batch}", f"{steps} steps",
         images_per_second=batch / whole, passes=passes, times_its_bare_passes=whole / bare,
     )  # fmt: skip
-
-
-def count_passes(attack: str, **options: Any) -> int:
-    """Return how often an attack asks for a gradient; tried on the smallest of models, for all are asked alike."""
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += torch.is_grad_enabled()
-
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
-    model.register_forward_pre_hook(count)
-    create_attack(attack, model, **options)(torch.rand(1, 3, 32, 32), torch.zeros(1, dtype=torch.int64))
-    return calls
 
 
 def _torchattacks(record: Record, *, quick: bool) -> None:

@@ -7,7 +7,7 @@ from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
 from lit_adv.attacks.lent_model import eval_mode
 from lit_adv.attacks.live import LiveAttack
-from lit_adv.attacks.registry import create_attack, describe_attack, list_attacks
+from lit_adv.attacks.registry import count_passes, create_attack, describe_attack, list_attacks
 
 __all__ = [
     "Attack",
@@ -17,6 +17,7 @@ __all__ = [
     "GradientSignAttack",
     "GradientSignSettings",
     "LiveAttack",
+    "count_passes",
     "create_attack",
     "describe_attack",
     "eval_mode",

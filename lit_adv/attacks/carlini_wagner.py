@@ -45,6 +45,11 @@ class CarliniWagnerSettings:
     target: Target | None = None
     seed: int = 0
 
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of the surrogate that an image takes."""
+        return self.steps * self.search_steps
+
 
 class CarliniWagnerAttack(SurrogateAttack):
     """C&W in the L2 norm; see :class:`SurrogateAttack` for the arguments. It has no L-infinity budget."""

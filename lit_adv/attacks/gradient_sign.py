@@ -68,6 +68,16 @@ class GradientSignSettings:
     target: Target | None = None
     seed: int = 0
 
+    @property
+    def copies_seen(self) -> int:
+        """Number of scale copies that a step sees."""
+        return self.scale_copies if self.copies_a_step is None else self.copies_a_step
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of the surrogate that an image takes, T * K."""
+        return self.steps * self.copies_seen
+
 
 class GradientSignAttack(SurrogateAttack):
     """Any attack of the gradient-sign family on one surrogate; see :class:`SurrogateAttack` for the arguments."""
@@ -76,17 +86,16 @@ class GradientSignAttack(SurrogateAttack):
         bounds = {"steps": (1, inf), "scale_copies": (1, inf), "momentum": (0, inf), "diversity_probability": (0, 1)}
         super().__init__(model, settings, **bounds)
         self.settings = settings
-        self.copies_a_step = settings.scale_copies if settings.copies_a_step is None else settings.copies_a_step
-        if not 1 <= self.copies_a_step <= settings.scale_copies:
-            raise ValueError(f"copies_a_step is {self.copies_a_step}, but must be in [1, {settings.scale_copies}]")
+        if not 1 <= settings.copies_seen <= settings.scale_copies:
+            raise ValueError(f"copies_a_step is {settings.copies_seen}, but must be in [1, {settings.scale_copies}]")
         self.eps = parse_eps(settings.eps)
         self.step_size = self.eps / settings.steps if settings.step_size is None else parse_eps(settings.step_size)
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
 
     @property
     def passes(self) -> int:
-        """Forward and backward passes of the surrogate that an image takes, T * K."""
-        return self.settings.steps * self.copies_a_step
+        """See :attr:`GradientSignSettings.passes`."""
+        return self.settings.passes
 
     def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
@@ -140,16 +149,16 @@ class GradientSignAttack(SurrogateAttack):
         return total / (-len(views) if self.targeted else len(views))
 
     def _choose_copies(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[float | Tensor]]:
-        """Return by what the copies of every step are scaled: [steps][copies_a_step]."""
+        """Return by what the copies of every step are scaled: [steps][copies_seen]."""
         settings = self.settings
-        shape = {"steps": settings.steps, "copies": settings.scale_copies, "a_step": self.copies_a_step}
+        shape = {"steps": settings.steps, "copies": settings.scale_copies, "a_step": settings.copies_seen}
         if settings.copy_order == "in_turn":
             return factors_in_turn(**shape)
         return drawn_factors(images, keys, settings.seed, **shape)
 
     def _draw_views(self, images: Tensor, keys: Sequence[str]) -> Sequence[Sequence[tuple[Axis, Axis] | None]]:
-        """Draw the diverse input of every step and copy: [steps][copies_a_step]."""
-        steps, copies, p = self.settings.steps, self.copies_a_step, self.settings.diversity_probability
+        """Draw the diverse input of every step and copy: [steps][copies_seen]."""
+        steps, copies, p = self.settings.steps, self.settings.copies_seen, self.settings.diversity_probability
         if p == 0:
             return [[None] * copies] * steps
         uniform = keyed_uniform(self.settings.seed, "input diversity", keys, steps, copies, 4).to(images.device)

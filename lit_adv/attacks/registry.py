@@ -105,6 +105,26 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
     return {setting: value for setting, value in asdict(settings).items() if setting not in unused}
 
 
+def count_passes(name: str, **options: Any) -> int:
+    """Return how many forward and backward passes of the surrogate an attack takes for an image.
+
+    Args:
+        name: A name of :func:`list_attacks`.
+        **options: Settings that differ from the named attack's.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If the name or an option is unknown.
+
+    Example:
+        >>> count_passes("si_ni_ti_dim"), count_passes("si_ni_ti_dim", copies_a_step=1, steps=20)
+        (50, 20)
+    """
+    return _settings(name, options).passes
+
+
 def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | CarliniWagnerSettings:
     if name not in list_attacks():
         raise ValueError(f"unknown attack {name!r}{_suggest(name)}; known: {', '.join(list_attacks())}")

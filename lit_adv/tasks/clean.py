@@ -1,13 +1,13 @@
 """What models make of clean images, whole and scaled, as a LightningModule's predict step."""
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_adv.attacks.scale import ZERO
 from lit_adv.data.batch import CleanAnswers, ImageBatch
 from lit_adv.models import keep_freed_memory, optimize, to_float
+from lit_adv.models.classifier import cross_entropy
 from lit_adv.shards.tar import ShardError
 from lit_adv.tasks.targets import TargetSpec, check_target, load_targets
 
@@ -67,6 +67,5 @@ class CleanTask(LightningModule):
         if not len(labels):
             return []
         zero = ZERO["inception"]
-        logits = network(zero + scale * (images - zero)).float()
-        losses: list[float] = F.cross_entropy(logits, labels, reduction="none").tolist()
+        losses: list[float] = cross_entropy(network(zero + scale * (images - zero)), labels).tolist()
         return losses
