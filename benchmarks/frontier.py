@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks._frontier_report import choose, write_report
+from benchmarks._frontier_report import DEFENSES, choose, write_report
 from benchmarks._frontier_schedules import DEFAULT, Schedule, parse_schedule
 from lit_adv.attacks import create_attack, describe_attack, quantize, without_garbage
 from lit_adv.data.decoder import Decoder
@@ -31,6 +31,7 @@ from lit_adv.defenses import Defense, comdefend, create_defense
 from lit_adv.models import keep_freed_memory, load_model, optimize, to_float
 from lit_adv.precision import fast_precision
 from lit_adv.randomness import keyed_normal
+from lit_adv.shards import publish
 from lit_adv.shards.tar import index_samples, read_sample
 
 ZOO = {
@@ -39,7 +40,6 @@ ZOO = {
     "lite2": "wheel:efficientnet_lite2",
     "squeezenet": "wheel:squeezenet1_1",
 }
-DEFENSES = ("rp", "fd", "jpeg", "comdefend")
 DEFENDED = "lite1"
 #: The schedules that are shown to the defenses as well, which takes longer than many an attack.
 DEFENDED_SCHEDULES = ("si_ni_ti_dim", "si_ni_ti_dim_fast", "si_ni_ti_dim_strong")
@@ -204,9 +204,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record in one go: a killed process leaves the old one or the new one."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record) + "\n")
-    temporary.replace(path)
+    publish.replace(str(path), f"{json.dumps(record)}\n".encode())
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,11 +48,16 @@ def to_json(cells: Sequence[Cell]) -> bytes:
 
 def to_csv(cells: Sequence[Cell]) -> bytes:
     """Return the cells as CSV, one row a pair of an attack and a target."""
+    return rows_to_csv([cell.row() for cell in cells]).encode()
+
+
+def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return one or more rows of equal keys as CSV, with the keys as its head."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, cells[0].row(), lineterminator="\n")
+    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(cell.row() for cell in cells)
-    return file.getvalue().encode()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def to_markdown(cells: Sequence[Cell], reference: bool = False) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lit_adv.callbacks.clean_report import CLEAN_FILE
+from lit_adv.report import rows_to_csv
 from lit_adv.reproduction.experiments import (
     CURVES,
     ENSEMBLE,
@@ -102,8 +101,8 @@ class Book:
                 f"{STABLE[1]} (at {worst}), and at most {beyond:.2f} beyond."
             )
         said.append("The paper calls the loss stable within that range.")
-        rows = [["scale", *losses], *([s, *column] for s, *column in zip(SCALES, *losses.values(), strict=True))]
-        self._write("figure1.csv", _csv(rows))
+        rows = [dict(zip(("scale", *losses), row, strict=True)) for row in zip(SCALES, *losses.values(), strict=True)]
+        self._write("figure1.csv", rows_to_csv(rows))
         self._write_figure("figure1", draw_losses(SCALES, losses), said)
 
     def _write_curves(self) -> None:
@@ -145,9 +144,3 @@ def _compare_at(steps: int, momentum: Sequence[Cell], nesterov: Sequence[Cell]) 
     said = f"{steps} iterations: {pretty(CURVES[1])} is level with {pretty(CURVES[0])} or ahead of it on"
     more = f"; behind on {'; '.join(behind)}" if behind else ""
     return f"{said} {len(pairs) - len(behind)} of {len(pairs)} black boxes{more}."
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from lit_adv.paper import PAPER_ENSEMBLE, paper_table
+from lit_adv.report import rows_to_csv
 from lit_adv.reproduction.experiments import ENSEMBLE, Experiment, members_of, pretty
 from lit_adv.reproduction.plan import Planner, attack_name
 from lit_adv.shards import storage
@@ -79,11 +78,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
 
 def to_csv(cells: Sequence[Cell]) -> str:
     """Return the cells as CSV, a row for each."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, Cell._fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(cell._asdict() for cell in cells)
-    return file.getvalue()
+    return rows_to_csv([cell._asdict() for cell in cells])
 
 
 def to_markdown(experiment: Experiment, cells: Sequence[Cell]) -> str:
