@@ -12,19 +12,12 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
+from lit_adv.errors import PreemptedError
 from lit_adv.peers import LOST
 
 logger = logging.getLogger(__name__)
 
-EXIT_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
 GRACE_SECONDS = 25.0  # SLURM and Kubernetes kill 30 seconds after they ask, unless told otherwise
-
-
-class PreemptedError(SystemExit):
-    """The run was asked to stop; it exits with :data:`EXIT_STATUS`."""
-
-    def __init__(self) -> None:
-        super().__init__(EXIT_STATUS)
 
 
 class PeerLostError(SystemExit):

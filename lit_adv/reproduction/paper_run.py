@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_adv.errors import MendableError
+from lit_adv.errors import EXIT_STATUS, MendableError
 from lit_adv.reproduction.book import Book
 from lit_adv.reproduction.jobs import Folder, Job
 from lit_adv.reproduction.plan import SELECTION, Planner, show_plan
-from lit_adv.reproduction.processes import STOPPED, Main, start_function
+from lit_adv.reproduction.processes import Main, start_function
 from lit_adv.reproduction.runner import Runner
 from lit_adv.reproduction.selection import choose, count_samples, describe, read_selection
 from lit_adv.reproduction.timing import measure_passes
@@ -99,7 +99,7 @@ class PaperRun:
                 f"{len(waiting)} jobs ({waiting[0]}, ...) wait for shards that other machines make; run this again "
                 "when they are made"
             )
-            raise SystemExit(STOPPED)
+            raise SystemExit(EXIT_STATUS)
 
     def _write(self, record: Mapping[str, Any], complete: Sequence[str]) -> Path:
         title = f"Nesterov and scale invariance (Lin et al., ICLR 2020) with the models of {self.name}"
@@ -119,8 +119,9 @@ class PaperRun:
             images = min(images, most)
         for name, lacking in self.left_out.items():
             print(f"{name} is left out: there is no {lacking}")
-        todo = [job for job in jobs if not self.folder.done(job)]
-        print(show_plan(jobs, self.folder, images, self._measure(todo)), flush=True)
+        done = {job.name for job in jobs if self.folder.done(job)}
+        times = self._measure([job for job in jobs if job.name not in done])
+        print(show_plan(jobs, done, self.folder, images, times), flush=True)
 
     def _measure(self, jobs: Sequence[Job]) -> dict[str, float]:
         """Return the seconds of a pass for an image by spec, measured for those models that were not yet."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_adv.attacks import describe_attack
+from lit_adv.attacks import count_passes
 from lit_adv.reproduction.experiments import (
     CURVES,
     ENSEMBLE,
@@ -79,8 +79,7 @@ class Planner:
 
     def _generation(self, source: str, run: AttackRun) -> Job:
         specs = attacked_specs(source, self.zoo)
-        settings = describe_attack(run.attack, **run.options)
-        passes = settings["steps"] * settings.get("scale_copies", settings.get("search_steps"))
+        passes = count_passes(run.attack, **run.options)
         name = f"images/{source}/{run.label}"
         return Job(
             name,
@@ -157,16 +156,25 @@ def seconds_of(job: Job, images: int, seconds_a_pass: Mapping[str, float]) -> fl
     return _START_SECONDS + images * sum(cost * seconds_a_pass.get(spec, 0.0) for spec, cost in job.cost.items())
 
 
-def show_plan(jobs: Sequence[Job], folder: Folder, images: int, seconds_a_pass: Mapping[str, float]) -> str:
-    """Return the plan as text: a line for each job, with its command, and the sums."""
-    done = [job for job in jobs if folder.done(job)]
+def show_plan(
+    jobs: Sequence[Job], done: Collection[str], folder: Folder, images: int, seconds_a_pass: Mapping[str, float]
+) -> str:
+    """Return the plan as text: a line for each job, with its command, and the sums.
+
+    Args:
+        jobs: The jobs.
+        done: Names of those that have nothing left to do.
+        folder: The output folder.
+        images: How many images each job has.
+        seconds_a_pass: See :func:`seconds_of`.
+    """
     lines, left = [], 0.0
     for job in jobs:
-        seconds = 0.0 if job in done else seconds_of(job, images, seconds_a_pass)
+        seconds = 0.0 if job.name in done else seconds_of(job, images, seconds_a_pass)
         left += seconds
-        state = "done" if job in done else _duration(seconds)
+        state = "done" if job.name in done else _duration(seconds)
         lines.append(f"{state:>8}  {job.passes:>5} passes  {folder.command(job)}")
-    shown = sum(job.passes for job in jobs if job.command == "generate" and job not in done)
+    shown = sum(job.passes for job in jobs if job.command == "generate" and job.name not in done)
     return "\n".join(
         [
             *lines,

@@ -14,8 +14,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: The status of a process that was asked to stop; see lit_adv.callbacks.preemption, which takes seconds to import.
-STOPPED = 75
+from lit_adv.errors import PreemptedError
 
 #: What runs the arguments behind ``lit-adv``, and returns the exit status.
 Main = Callable[[Sequence[str]], int]
@@ -26,16 +25,9 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([*_MODULES, "lit_adv.reproduction.timing"])
 
 
-class StoppedError(SystemExit):
-    """The command was asked to stop; it exits with :data:`STOPPED`."""
-
-    def __init__(self) -> None:
-        super().__init__(STOPPED)
-
-
 @contextmanager
 def stop_on_signal() -> Iterator[None]:
-    """Raise StoppedError in the body, once, when this process is sent SIGTERM or SIGINT."""
+    """Raise PreemptedError in the body, once, when this process is sent SIGTERM or SIGINT."""
     handlers = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -98,7 +90,7 @@ def _obey_parent() -> None:
 def _stop(*_: Any) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # ending in order takes a while
-    raise StoppedError
+    raise PreemptedError
 
 
 def _stop_with_parent() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 
+from lit_adv.errors import EXIT_STATUS, PreemptedError
 from lit_adv.reproduction.jobs import Folder, Job
-from lit_adv.reproduction.processes import STOPPED, Main, StoppedError, start_command
+from lit_adv.reproduction.processes import Main, start_command
 
 _GRACE_SECONDS = 28.0  # a generation takes up to 25 to write what it has
 _SHOWN_LINES = 12
@@ -44,7 +45,7 @@ class Runner:
             Which jobs have failed, with the end of what each said; None if none has.
 
         Raises:
-            StoppedError: If a job was asked to stop. The jobs are stopped if anything is raised.
+            PreemptedError: If a job was asked to stop. The jobs are stopped if anything is raised.
         """
         self._done = {job.name for job in jobs if self._folder.done(job)}
         waiting = [job for job in jobs if job.name not in self._done]
@@ -55,7 +56,7 @@ class Runner:
                 if not self._running:
                     break
                 self._reap(ended, len(waiting))
-        except StoppedError:
+        except PreemptedError:
             self._say("asked to stop: what is done is kept; run the same command again to go on")
             raise
         finally:
@@ -85,11 +86,11 @@ class Runner:
             if status == 0:
                 self._folder.finish(job)
                 self._done |= {name} if self._folder.done(job) else set()
-            how = {0: "done", STOPPED: "stopped"}.get(status, f"failed with status {status}")
+            how = {0: "done", EXIT_STATUS: "stopped"}.get(status, f"failed with status {status}")
             left = waiting + len(self._running)
             self._say(f"{job.name}: {how} after {time.monotonic() - started:.0f} s; {left} to go")
-            if status == STOPPED:
-                raise StoppedError
+            if status == EXIT_STATUS:
+                raise PreemptedError
 
     def _end_all(self) -> None:
         """Ask the jobs to stop, and end those that do not."""

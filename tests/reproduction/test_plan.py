@@ -56,6 +56,11 @@ def test_passes_are_steps_times_copies_and_the_zoo_has_its_say(planner: Planner)
     }.items() <= passes.items()
 
 
+def test_an_attack_that_sees_some_copies_a_step_takes_the_passes_of_these(planner: Planner) -> None:
+    planner.zoo.attack_options["si_ni_fgsm"] = {"steps": 20, "copies_a_step": 2}
+    assert named(planner.jobs(["table4"]))["images/Inc-v3/si_ni_fgsm"].passes == 40
+
+
 def test_the_time_is_that_of_the_passes_of_every_member(planner: Planner) -> None:
     job = named(planner.jobs(["table2"]))["images/ensemble/si_ni_dim"]
     seconds = seconds_of(job, 100, {"import:one:build": 0.01, "import:two:build": 0.03})
@@ -170,7 +175,9 @@ def test_an_evaluation_is_not_done_with_other_weights(planner: Planner, tmp_path
 def test_the_plan_says_what_is_done_and_what_is_to_do(planner: Planner, tmp_path: Path) -> None:
     jobs = planner.jobs(["table1a"])
     manifest(tmp_path / "out" / jobs[0].name, "tim")
-    *lines, last = show_plan(jobs, Folder(tmp_path / "out", [], {}), 500, {"import:two:build": 0.06}).splitlines()
+    folder = Folder(tmp_path / "out", [], {})
+    done = {job.name for job in jobs if folder.done(job)}
+    *lines, last = show_plan(jobs, done, folder, 500, {"import:two:build": 0.06}).splitlines()
     assert lines[0].split()[0] == "done"
     assert lines[3].startswith("  25 min     50 passes  lit-adv generate --config")
     assert last.startswith("5 jobs of 500 images each, 1 done; 110 passes forward and backward for each image to go")

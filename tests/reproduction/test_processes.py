@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_adv.reproduction.processes import STOPPED, start_command, start_function
+from lit_adv.errors import EXIT_STATUS
+from lit_adv.reproduction.processes import start_command, start_function
 from tests.tiny_attacks import LINEAR, SIZE
 from tests.tiny_shards import sample_files, tar_bytes
 
@@ -64,7 +65,7 @@ def test_a_process_that_is_asked_to_stop_says_so_by_its_status(tmp_path: Path) -
     assert started(tmp_path / "pid") == process.pid
     process.terminate()
     process.join(20)
-    assert process.exitcode == STOPPED
+    assert process.exitcode == EXIT_STATUS
 
 
 def test_processes_stop_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lit_adv.errors import EXIT_STATUS, PreemptedError
 from lit_adv.reproduction.jobs import Folder, Job
-from lit_adv.reproduction.processes import STOPPED, StoppedError
 from lit_adv.reproduction.runner import Runner
 
 
@@ -68,8 +68,8 @@ def test_a_failed_job_keeps_those_that_need_it_and_no_others(tmp_path: Path, sai
 
 def test_a_job_that_was_asked_to_stop_stops_all(tmp_path: Path, said: list[str]) -> None:
     endless = job(tmp_path, "a", meets=["nobody"])
-    jobs = [endless, job(tmp_path, "b", status=STOPPED), job(tmp_path, "c")]
-    with pytest.raises(StoppedError) as error:
+    jobs = [endless, job(tmp_path, "b", status=EXIT_STATUS), job(tmp_path, "c")]
+    with pytest.raises(PreemptedError) as error:
         run(tmp_path, jobs, said, parallel=2)
     assert error.value.code == 75
     assert not (tmp_path / "c").exists()
