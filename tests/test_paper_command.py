@@ -14,12 +14,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from lit_adv.cli.main import run
+from lit_adv.cli.main import main, run
 from lit_adv.errors import MendableError
 from lit_adv.packing.sample import pack_foolbox_sample
 from lit_adv.reproduction.experiments import EVERYTHING, FIGURES, TABLES
 from tests.tiny_attacks import LINEAR, OTHER, SIZE
-from tests.tiny_shards import sample_files, tar_bytes
+from tests.tiny_shards import MakeShard, sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[1]
 LOCAL = ROOT / "configs/zoos/local.yaml"
@@ -134,6 +134,18 @@ def test_the_plan_of_the_local_zoo_starts_no_job(
     assert not (tmp_path / "out/images").exists()
     config = yaml.safe_load(Path("out/jobs/images.Lite0.tim.yaml").read_text())
     assert config["output"]["path"] == f"{tmp_path}/out/images/Lite0/tim"
+
+
+def test_a_cut_shard_is_named_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_shard: MakeShard
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shard = make_shard("clean/a.tar", 2)
+    shard.write_bytes(shard.read_bytes()[:700])
+    with pytest.raises(SystemExit) as end:
+        main(["paper", "table4", "--zoo", "local", "--data", "clean", "--output", "out"])
+    assert str(end.value.code).startswith("error: clean/a.tar: it is cut off or not a tar archive")
+    assert not (tmp_path / "out/images").exists()
 
 
 def test_a_failed_job_is_shown_with_the_end_of_what_it_said_and_others_go_on(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from tarfile import TarInfo
 from typing import BinaryIO, cast
 
+from lit_adv.errors import MendableError
 from lit_adv.shards.grouping import IndexedSample, group_samples, is_content
 from lit_adv.shards.remote import redact
 
@@ -25,7 +26,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\x
 _CHUNK = 2**20
 
 
-class ShardError(Exception):
+class ShardError(MendableError):
     """A shard that cannot be used.
 
     Args:
