@@ -169,6 +169,15 @@ def test_a_run_that_does_not_exist_is_not_validated(sets: dict[str, str], tmp_pa
         main(command)
 
 
+def run_script(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run train_adv.py as a process of its own, to its end."""
+    command = [sys.executable, str(ROOT / "train_adv.py"), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str, str], tmp_path: Path) -> None:
     # 13 images: one process has one batch of 13, two have batches of 7 and 6, of which one image is filled up.
     weights = []
@@ -179,11 +188,11 @@ def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str
             *(f"--data.batch_size={batch_size}", "--model.init_args.model=" + LINEAR),
             *("--trainer.max_epochs=1", "--data.shares={mi_fgsm: 0}", "--data.augmentation={shift: 0, flip: 0}"),
         )
-        command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(sets, output, *extra)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        assert "sync_dist" not in done.stderr  # all that is logged is of all processes
+        if processes == 1:
+            main(arguments(sets, output, *extra))
+        else:
+            said = run_script(arguments(sets, output, *extra))
+            assert "sync_dist" not in said.stderr  # all that is logged is of all processes
         weights.append(read_checkpoint(output / "last.safetensors"))
     assert all(torch.allclose(weights[1][name], value, atol=1e-6) for name, value in weights[0].items())
     start = load_model(LINEAR).network.state_dict()
@@ -199,11 +208,8 @@ def test_two_processes_validate_a_set_of_one_shard(sets: dict[str, str], tmp_pat
         "--model.init_args.freeze_batch_norm=false",
         *("--trainer.callbacks+=tests.callbacks_of_tests.BufferNotes", f"--trainer.callbacks.folder={tmp_path}"),
     )
-    command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(sets, tmp_path / "run", *extra)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "val/accuracy/held_out" in done.stdout
+    said = run_script(arguments(sets, tmp_path / "run", *extra))
+    assert "val/accuracy/held_out" in said.stdout
     # They trained on other images, yet validate, and go on from, the same statistics: those that are saved.
     buffers = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     statistics = [name for name in buffers[0] if name.endswith("running_mean")]

@@ -75,9 +75,9 @@ def fit(
 
 
 if __name__ == "__main__":
-    output, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-    recorder = fit(TrainingDataModule(**options), epochs=2, devices=2, strategy="ddp")
-    notes = {"seen": recorder.seen, "validated": recorder.validated}
-    (output / f"rank{recorder.global_rank}.json").write_text(json.dumps(notes))
-    torch.distributed.barrier()
+    for folder, options in json.loads(sys.argv[1]).items():
+        recorder = fit(TrainingDataModule(**options), epochs=2, devices=2, strategy="ddp")
+        notes = {"seen": recorder.seen, "validated": recorder.validated}
+        (Path(folder) / f"rank{recorder.global_rank}.json").write_text(json.dumps(notes))
+        torch.distributed.barrier()
     torch.distributed.destroy_process_group()

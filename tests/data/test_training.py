@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sets(folders: Path) -> dict[str, str]:
     return {name: str(folders / name) for name in ("weak", "strong")}
 
@@ -290,19 +290,29 @@ def test_a_run_resumed_at_an_epoch_s_end_sees_what_an_uninterrupted_one_sees(
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("batch_size", [2, 3])
-def test_two_processes_see_every_image_once_an_epoch_and_end(
-    sets: dict[str, str], folders: Path, tmp_path: Path, batch_size: int
-) -> None:
+@pytest.fixture(scope="module")
+def fits_of_two(sets: dict[str, str], folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The notes of fits in two processes, by batch size."""
+    made = {batch_size: tmp_path_factory.mktemp(f"batches_of_{batch_size}") for batch_size in (2, 3)}
     options = {
-        "adversarial": sets, "clean": str(folders / "more"), "validation": sets, "batch_size": batch_size,
-        "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4, "num_workers": batch_size - 2,
+        str(folder): {
+            "adversarial": sets, "clean": str(folders / "more"), "validation": sets, "batch_size": batch_size,
+            "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4, "num_workers": batch_size - 2,
+        }
+        for batch_size, folder in made.items()
     }  # fmt: skip
-    command = [sys.executable, "-m", "tests.tiny_fit", str(tmp_path), json.dumps(options)]
+    command = [sys.executable, "-m", "tests.tiny_fit", json.dumps(options)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    return made
+
+
+@pytest.mark.parametrize("batch_size", [2, 3])
+def test_two_processes_see_every_image_once_an_epoch_and_end(
+    sets: dict[str, str], folders: Path, fits_of_two: dict[int, Path], batch_size: int
+) -> None:
+    ranks = [json.loads((fits_of_two[batch_size] / f"rank{rank}.json").read_text()) for rank in range(2)]
     for epoch in range(2):
         seen = [
             key

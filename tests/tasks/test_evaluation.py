@@ -14,6 +14,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from lit_adv.cli.main import run
 from lit_adv.data.evaluation import EvaluationDataModule
 from lit_adv.defenses import create_defense
 from lit_adv.models import load_model
@@ -173,20 +174,19 @@ def test_clean_images_that_attacks_share_are_classified_once(attacks: dict[str, 
 
 
 def test_two_processes_count_the_same_as_one(attacks: dict[str, str], tmp_path: Path) -> None:
-    def run(processes: int) -> list[dict[str, Any]]:
-        report = tmp_path / str(processes)
-        command = [
-            *(sys.executable, str(ROOT / "train_adv.py"), "test", f"--config={ROOT}/configs/evaluate/transfer.yaml"),
-            f"--data.attacks={json.dumps(attacks)}",
+    def arguments(processes: int) -> list[str]:
+        return [
+            *("test", f"--config={ROOT}/configs/evaluate/transfer.yaml", f"--data.attacks={json.dumps(attacks)}"),
             f"--model.targets={json.dumps(TARGETS)}",
-            *("--data.batch_size=3", "--data.num_workers=0", f"--report.path={report}"),
+            *("--data.batch_size=3", "--data.num_workers=0", f"--report.path={tmp_path}/{processes}"),
             *("--trainer.logger=false", "--trainer.accelerator=cpu", f"--trainer.devices={processes}"),
             f"--trainer.strategy={'ddp' if processes > 1 else 'auto'}",
         ]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        rows: list[dict[str, Any]] = json.loads((report / "results.json").read_text())
-        return rows
 
-    assert run(2) == run(1)
+    run(arguments(1))
+    command = [sys.executable, str(ROOT / "train_adv.py"), *arguments(2)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    alone, together = ((tmp_path / name / "results.json").read_text() for name in ("1", "2"))
+    assert json.loads(together) == json.loads(alone) != []
