@@ -15,7 +15,7 @@ demo: $(VENV)/.demo  ## Attack 20 real images, show them, and measure how they t
 		$(DEMO_LOGS)
 
 test: $(VENV)/.dev  ## Run the test suite.
-	$(RUN) python -m pytest --numprocesses 2 --dist loadfile
+	$(RUN) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## Check style, types and the direction of imports.
 	$(RUN) ruff check

@@ -26,6 +26,23 @@ SHARED = Path(__file__).parents[2] / "shared"
 torch.set_num_threads(1)
 
 
+#: The files that take longest. With them first, no process is left with one of them when the others have ended.
+LONGEST = (
+    "test_paper_command.py",
+    "test_generate.py",
+    "test_preemption.py",
+    "test_slurm.py",
+    "test_hosts.py",
+    "test_fit.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; all others stay in their order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 def _folder(variable: str, default: Path) -> Path:
     folder = Path(os.environ.get(variable, default))
     if not folder.is_dir():
