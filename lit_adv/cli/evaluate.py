@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from lit_adv.callbacks.evaluation_report import EvaluationReport, print_report
 from lit_adv.callbacks.progress import EvaluationProgress
-from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
+from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.evaluation import EvaluationDataModule
-from lit_adv.loggers import own_runs
 from lit_adv.tasks import EvaluationTask
 
 
@@ -30,7 +29,6 @@ class EvaluationCLI(ShardCLI):
 def evaluate(arguments: Sequence[str], prog: str = "lit-adv test") -> None:
     """Evaluate, and print the table."""
     cli = EvaluationCLI(arguments, prog)
-    with own_runs(cli.trainer):
+    with cli.job():
         cli.trainer.test(cli.model, cli.datamodule, verbose=False)  # the targets bring their own weights
     print_report(cli.trainer)
-    leave_process_group()

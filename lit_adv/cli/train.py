@@ -12,9 +12,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_run
 from lit_adv.callbacks.training_tracker import TrainingTracker
-from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
+from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.training import TrainingDataModule
-from lit_adv.loggers import own_runs
 from lit_adv.shards.remote import redact
 from lit_adv.tasks import FittingTask
 
@@ -69,10 +68,9 @@ def fit(arguments: Sequence[str], prog: str = "lit-adv fit") -> None:
     cli = TrainingCLI(arguments, prog)
     checkpoint = find_callback(cli.trainer, RunFolder).checkpoint(cli.config.ckpt_path)
     # Checkpoints are never unpickled freely.
-    with own_runs(cli.trainer):
+    with cli.job():
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     print_run(cli.trainer)
-    leave_process_group()
 
 
 def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
@@ -86,6 +84,5 @@ def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
     checkpoint = folder.checkpoint(cli.config.ckpt_path)
     if cli.config.ckpt_path and not checkpoint:
         raise FileNotFoundError(f"{redact(folder.path)} holds no run to validate; name its folder as --output.path")
-    with own_runs(cli.trainer):
+    with cli.job():
         cli.trainer.validate(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
-    leave_process_group()
