@@ -274,6 +274,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
     # Frozen networks and averages of weights stay in eval mode; the task trains the rest.
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    # The data loader of training does go on where it was; Lightning knows another way of doing so.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     # Lightning's own use of torch's pytrees.
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
