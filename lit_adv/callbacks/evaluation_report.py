@@ -7,13 +7,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+from torch import Tensor
 
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
 from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
-from lit_adv.shards import publish, storage
+from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.job import canonical_json, digest
 from lit_adv.shards.kept_counts import KeptCounts
@@ -23,8 +24,8 @@ from lit_adv.shards.storage import local_path
 #: Of the folder of counts: which attacks, shards and targets the results are of.
 INDEX_FILE = "index.json"
 
-#: What stands when all is counted.
-RESULTS_FILES = ("results.json", "results.csv", "results.md", "heat_map.png")
+#: What stands when all is counted, in the order of writing.
+RESULTS_FILES = ("heat_map.png", "results.md", "results.csv", "results.json")
 
 
 class EvaluationReport(Callback):
@@ -54,12 +55,13 @@ class EvaluationReport(Callback):
         self.reference = reference
         self.examples = examples
         self.table = ""
-        self._firsts: dict[str, PairBatch] = {}
+        self._firsts: dict[str, tuple[Tensor, Tensor]] = {}  # clean and adversarial images
 
     @rank_zero_only
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the results can be written before there are any, and remove those of an earlier run."""
         publish.prepare_folder(self.path)
+        scratch.remove_stale_scratch(self.path)
         present = storage.list_names(self.path)
         for name in present.intersection(RESULTS_FILES):
             publish.remove(storage.join(self.path, name))
@@ -77,7 +79,7 @@ class EvaluationReport(Callback):
         """Keep the first images of each attack for its picture, if they happen to come by."""
         first = min(trainer.datamodule.attacks[batch.attack].shards)  # type: ignore[attr-defined]
         if batch.shard == first and batch.attack not in self._firsts:
-            self._firsts[batch.attack] = batch.to("cpu")
+            self._firsts[batch.attack] = self._first_images(batch)
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,12 +88,12 @@ class EvaluationReport(Callback):
         cells: list[Cell] = module.cells
         self.table = to_markdown(cells, self.reference)
         pictures = self._draw(trainer, module.kept, cells[0].target)
-        contents = (to_json(cells), to_csv(cells), self.table.encode(), heat_map(cells))
+        contents = (heat_map(cells), self.table.encode(), to_csv(cells), to_json(cells))
         files = pictures | dict(zip(RESULTS_FILES, contents, strict=True))
         if module.kept is not None:
             publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
-        for name in reversed(files):  # results.json last but for the pictures: what is there is complete
-            publish.replace(storage.join(self.path, name), files[name])
+        for name, content in files.items():
+            publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 self._log(logger, cells, files, trainer)
@@ -108,11 +110,15 @@ class EvaluationReport(Callback):
             source = digest({"shard": folder.shards[first].sha256, "captions": captions, "examples": self.examples})
             files[name] = self._present(name)
             if png_source(files[name]) != source:
-                batch = self._firsts.get(attack) or next(iter(read_pairs([first], {attack: folder}, self.examples)))
-                clean, adversarial = batch.clean[: self.examples], batch.adversarial[: self.examples]
-                captions = captions or [str(label) for label in batch.labels[: self.examples].tolist()]
-                files[name] = to_png(draw_examples(clean, adversarial, captions[: len(clean)]), source)
+                if attack not in self._firsts:
+                    batch = next(iter(read_pairs([first], {attack: folder}, self.examples)))
+                    self._firsts[attack] = self._first_images(batch)
+                files[name] = to_png(draw_examples(*self._firsts[attack], captions), source)
         return files
+
+    def _first_images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        shown = slice(self.examples)
+        return batch.clean[shown].cpu().clone(), batch.adversarial[shown].cpu().clone()
 
     def _present(self, name: str) -> bytes:
         try:
@@ -136,7 +142,7 @@ def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> 
         [(images, answers)] = kept.read_some({(attack, shard): [target]}) if kept else [(None, {})]
     except FileNotFoundError:  # as where the number of batches is limited
         return []
-    if images is None or target not in answers:
+    if images is None or target not in answers:  # they were damaged since
         return []
     return [f"{a} -> {b}" for a, b in zip(images.labels, answers[target].predictions, strict=True)]
 

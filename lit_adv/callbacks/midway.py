@@ -1,5 +1,6 @@
 """Keeping what a training run has come to within an epoch: now and then, and when it is asked to stop."""
 
+import signal
 import time
 from math import inf
 from typing import Any
@@ -45,8 +46,8 @@ class StopTraining(StopOnSignal):
             folder.keep_midway(trainer)
             self._kept = time.monotonic()
         if trainer.strategy.reduce_boolean_decision(self.ending is not None, all=False):
-            self.ending = self.ending or PreemptedError()
-            raise self.ending
+            self._stop(signal.SIGTERM, None)  # as if this process had been asked, too
+            super()._interrupt()
 
     def _interrupt(self) -> None:
         in_step = self._trainer is not None and self._trainer.training

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from subprocess import Popen, TimeoutExpired
+from subprocess import Popen
 from types import FrameType
 from typing import Any
 
@@ -89,12 +89,13 @@ class StopOnSignal(Callback):
             logger.warning("%s: %s", reason, self.kept)
 
     def see_off(self) -> None:
-        """Wait for the processes that Lightning started to end, if they were asked to; end those that do not."""
-        for child in self._children if self.ending is not None else ():
-            try:
-                child.wait(GRACE_SECONDS)
-            except TimeoutExpired:
-                child.kill()
+        """Wait for the processes that Lightning started, if the run was asked to stop."""
+        if self.ending is None:
+            return
+        for number in ASKED:
+            _set_handler(number, signal.SIG_IGN)  # Lightning has given them back
+        for child in self._children:
+            child.wait()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Data loader workers inherit the handler.
@@ -102,10 +103,16 @@ class StopOnSignal(Callback):
             return
         self.ending = PeerLostError() if number == LOST else PreemptedError()
         self._take_along(number)
-        watchdog = threading.Timer(GRACE_SECONDS, os._exit, [self.ending.code])
+        watchdog = threading.Timer(GRACE_SECONDS, self._cut_short, [self.ending.code])
         watchdog.daemon = True
         watchdog.start()
         self._interrupt()
+
+    def _cut_short(self, status: int) -> None:
+        """End this process, and those that Lightning started, wherever they are."""
+        for child in self._children:
+            child.kill()
+        os._exit(status)
 
     def _interrupt(self) -> None:
         """Raise :attr:`ending`, now or when it is time."""

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.metrics import ROBUST_ACCURACY
-from lit_adv.shards import publish, storage
+from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.remote import redact
 
 BEST, LAST = "best", "last"
@@ -55,6 +55,7 @@ class RunFolder(Callback):
             )
         if trainer.is_global_zero:
             publish.prepare_folder(self.path)
+            scratch.remove_stale_scratch(self.path)
 
     def keep_midway(self, trainer: Trainer) -> None:
         """Write a checkpoint between two steps; all processes must."""

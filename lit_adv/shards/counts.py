@@ -106,7 +106,7 @@ def counts_file(attack: str, shard: str, target: str | None = None) -> str:
         'mi_fgsm.imagenet-000000.wheel_efficientnet_lite1.3dba1ca5ff.json'
     """
     named = [attack, shard.removesuffix(".tar"), "images" if target is None else target]
-    shown = [re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[:_SHOWN].lstrip(".") for name in named]
+    shown = [re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[:_SHOWN].lstrip(".") or "_" for name in named]
     digest = hashlib.sha256(_dump([attack, shard, target]).encode()).hexdigest()
     return ".".join([*shown, digest[:10], "json"])
 

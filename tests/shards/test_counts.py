@@ -1,10 +1,8 @@
 """The files of an evaluation's counts: what is written is read, and what is damaged is not."""
 
-import json
+from itertools import product
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lit_adv.shards.counts import ShardAnswers, ShardImages, counts_file
 
@@ -35,7 +33,7 @@ def test_no_changed_character_goes_unnoticed(record: ShardImages | ShardAnswers)
             type(record).from_json(bytes(changed))
 
 
-@given(st.binary() | st.recursive(st.integers() | st.text(), st.lists).map(lambda value: json.dumps(value).encode()))
+@pytest.mark.parametrize("content", [b"", b"\0\xff", b"[]", b"3", b"{}", b"[" * 100_000, b'{"sha256": ""}'])
 def test_other_content_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         ShardAnswers.from_json(content)
@@ -48,8 +46,9 @@ def test_a_part_of_a_file_is_refused() -> None:
             ShardAnswers.from_json(content[:length])
 
 
-@given(st.lists(st.tuples(st.text(), st.text(), st.none() | st.text()), unique=True, min_size=2, max_size=2))
-def test_every_attack_shard_and_target_has_a_file_of_its_own(places: list[tuple[str, str, str | None]]) -> None:
-    names = [counts_file(*place) for place in places]
-    assert names[0] != names[1]
-    assert all("/" not in name and not name.startswith(".") and len(name) < 250 for name in names)
+def test_every_attack_shard_and_target_has_a_file_of_its_own() -> None:
+    names = ["", "a", "a.b", "a/b", "a_b", ".", "é", "x" * 300, "x" * 299]
+    places = list(product(names, names, [None, *names]))
+    files = {counts_file(*place) for place in places}
+    assert len(files) == len(places)
+    assert all("/" not in file and not file.startswith(".") and len(file) < 250 for file in files)

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,14 @@ import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from lightning.pytorch import Trainer
-from torch import nn
 
 from lit_adv.callbacks.evaluation_report import EvaluationReport
 from lit_adv.data.evaluation import EvaluationDataModule
-from lit_adv.models import Classifier
 from lit_adv.shards import counted_shard, storage
 from lit_adv.shards.attacked import open_attacked
 from lit_adv.shards.counts import ShardAnswers, ShardImages, counts_file
 from lit_adv.tasks import EvaluationTask
+from lit_adv.tasks.targets import Target
 from tests import models_of_tests
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked, read_stored
 
@@ -44,20 +43,23 @@ class Seen(Counter[str]):
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Note which shards are read."""
-    noted, read = Seen(), counted_shard.staged
+    """Note which shards are read, and what targets are shown."""
+    noted, read, predict = Seen(), counted_shard.staged, Target.predict
 
     def reading(url: str) -> Any:
         noted["/".join(url.rsplit("/", 2)[1:])] += 1
         return read(url)
 
+    def predicting(target: Target, images: torch.Tensor, keys: Sequence[str]) -> torch.Tensor:
+        noted[target.name] += len(images)
+        return predict(target, images, keys)
+
     monkeypatch.setattr(counted_shard, "staged", reading)
+    monkeypatch.setattr(Target, "predict", predicting)
     return noted
 
 
-def evaluate(
-    attacks: dict[str, str], report: Path | str, targets: list[Any] = TARGETS, seen: Seen | None = None, **data: Any
-) -> bytes:
+def evaluate(attacks: dict[str, str], report: Path | str, targets: list[Any] = TARGETS, batch_size: int = 3) -> bytes:
     """Run an evaluation; return ``results.json``."""
     callback = EvaluationReport(str(report))
     task = EvaluationTask(targets, storage.join(str(report), "counts"))
@@ -65,18 +67,7 @@ def evaluate(
         accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_checkpointing=False,
         callbacks=[callback],
     )  # fmt: skip
-
-    def note(name: str, classifier: Classifier) -> None:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            if seen is not None and trainer.testing and inputs[0].any():  # not the check before the run
-                seen[name] += len(inputs[0])
-
-        classifier.register_forward_pre_hook(hook)
-
-    for target in task.targets:
-        for classifier in target.classifiers:
-            note(target.name, classifier)
-    trainer.test(task, EvaluationDataModule(attacks, **{"batch_size": 3} | data), verbose=False)
+    trainer.test(task, EvaluationDataModule(attacks, batch_size=batch_size), verbose=False)
     return storage.read_bytes([storage.join(str(report), "results.json")])[0]
 
 
@@ -102,7 +93,7 @@ def test_a_finished_evaluation_reads_no_shard_and_shows_no_target_anything(
     attacks: dict[str, str], report: Path, results: bytes, seen: Seen
 ) -> None:
     pictures = {path.name: path.read_bytes() for path in report.glob("*.png")}
-    assert evaluate(attacks, report, seen=seen) == results
+    assert evaluate(attacks, report) == results
     assert not seen
     assert {path.name: path.read_bytes() for path in report.glob("*.png")} == pictures
     assert {"examples_mi.fgsm.png", "examples_aimed.png", "heat_map.png"} == {*pictures}
@@ -111,8 +102,8 @@ def test_a_finished_evaluation_reads_no_shard_and_shows_no_target_anything(
 def test_a_further_target_reads_each_shard_once_and_nothing_else_is_shown_anything(
     attacks: dict[str, str], report: Path, results: bytes, seen: Seen, tmp_path: Path
 ) -> None:
-    grown = evaluate(attacks, report, [*TARGETS, OTHER], seen)
-    assert seen == {f"{Path(folder).name}/{shard}": 1 for folder in attacks.values() for shard in SHARDS} | {
+    grown = evaluate(attacks, report, [*TARGETS, OTHER])
+    assert dict(seen) == {f"{Path(folder).name}/{shard}": 1 for folder in attacks.values() for shard in SHARDS} | {
         OTHER: 13 * 3  # the images of two attacks, and the clean ones, which they share
     }
     assert grown == evaluate(attacks, tmp_path / "fresh", [*TARGETS, OTHER])
@@ -124,7 +115,7 @@ def test_a_further_attack_is_all_that_is_shown_and_its_clean_images_are_known(
 ) -> None:
     evaluate({"mi.fgsm": attacks["mi.fgsm"]}, tmp_path, [LINEAR])
     seen.clear()
-    grown = evaluate(attacks, tmp_path, [LINEAR], seen)
+    grown = evaluate(attacks, tmp_path, [LINEAR])
     assert seen == {f"aimed/{shard}": 1 for shard in SHARDS} | {LINEAR: 13}
     assert json.loads(grown) == [row for row in json.loads(results) if row["target"] == LINEAR]
 
@@ -133,7 +124,7 @@ def test_shards_of_which_all_is_counted_are_not_read(
     attacks: dict[str, str], report: Path, results: bytes, seen: Seen
 ) -> None:
     (report / "counts" / counts_file("aimed", SHARDS[1], LINEAR)).unlink()
-    assert evaluate(attacks, report, seen=seen) == results
+    assert evaluate(attacks, report) == results
     assert seen == {f"aimed/{SHARDS[1]}": 1, LINEAR: 4}
 
 
@@ -165,7 +156,7 @@ def test_changed_shards_are_counted_again(
 ) -> None:
     weaker = make_attacked(tmp_path, "mi_fgsm", "--model.attack_options.eps=8/255")
     changed = attacks | {"mi.fgsm": str(weaker)}
-    grown = evaluate(changed, report, seen=seen)
+    grown = evaluate(changed, report)
     assert seen[f"mi_fgsm/{SHARDS[0]}"] == 1
     assert not seen[f"aimed/{SHARDS[0]}"]
     assert grown == evaluate(changed, tmp_path / "fresh")
@@ -178,7 +169,7 @@ def test_a_target_with_other_weights_is_shown_all_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(models_of_tests, "linear", lambda: models_of_tests._build(seed=2))
-    grown = evaluate(attacks, report, seen=seen)
+    grown = evaluate(attacks, report)
     assert (seen[LINEAR], seen[SMOOTHED]) == (13 * 3, 0)
     assert grown == evaluate(attacks, tmp_path / "fresh")
     [line] = [line for line in caplog.messages if "counted again" in line]
@@ -189,7 +180,7 @@ def test_a_defense_with_another_option_is_shown_all_again(
     attacks: dict[str, str], report: Path, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
     named = {"name": SMOOTHED, "defense": "rs", "model": OTHER, "sigma": 0.25, "n": 4, "alpha": 0.2}
-    evaluate(attacks, report, [LINEAR, named], seen)
+    evaluate(attacks, report, [LINEAR, named])
     assert not seen[LINEAR]
     assert seen[SMOOTHED]
     [line] = [line for line in caplog.messages if "counted again" in line]
@@ -199,7 +190,7 @@ def test_a_defense_with_another_option_is_shown_all_again(
 def test_another_batch_size_may_change_last_bits_so_all_is_counted_again(
     attacks: dict[str, str], report: Path, results: bytes, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert evaluate(attacks, report, seen=seen, batch_size=4) == results
+    assert evaluate(attacks, report, batch_size=4) == results
     assert seen[LINEAR] == 13 * 3
     assert any("batch_size: 3 there, 4 now" in line for line in caplog.messages)
 
@@ -237,9 +228,10 @@ def test_a_run_that_does_not_end_leaves_no_results_that_look_complete(
             raise RuntimeError("stopped")
         return shown(task, batch, batch_idx)
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="stopped"):
-        patch.setattr(EvaluationTask, "test_step", stop_in_the_third_step)
+    monkeypatch.setattr(EvaluationTask, "test_step", stop_in_the_third_step)
+    with pytest.raises(RuntimeError, match="stopped"):
         evaluate(attacks, report, [*TARGETS, OTHER])
+    monkeypatch.undo()
     assert not list(report.glob("results.*"))
     assert evaluate(attacks, report) == results
 
@@ -254,11 +246,10 @@ def remote() -> Iterator[str]:
 def test_counts_may_lie_on_object_storage(attacks: dict[str, str], results: bytes, seen: Seen, remote: str) -> None:
     assert evaluate(attacks, remote) == results
     seen.clear()
-    assert evaluate(attacks, remote, seen=seen) == results
+    assert evaluate(attacks, remote) == results
     assert not seen
 
 
-@pytest.mark.usefixtures("caplog")
 def test_the_log_says_how_much_is_kept(attacks: dict[str, str], report: Path, caplog: pytest.LogCaptureFixture) -> None:
     (report / "counts" / counts_file("aimed", SHARDS[1], LINEAR)).unlink()
     with caplog.at_level(logging.INFO):
