@@ -8,9 +8,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
+from lit_adv.callbacks.evaluation_page import collect_evaluation
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.loggers import log_inputs
+from lit_adv.pages.evaluation import Evaluation, evaluation_page
 from lit_adv.pictures import draw_examples, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, storage
@@ -22,26 +24,29 @@ class EvaluationReport(Callback):
     """Writes what an evaluation found, and logs it to W&B.
 
     The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
-    counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``heat_map.png``, and for each attack
-    ``examples_<attack>.png``. Files of an earlier run are replaced.
+    counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``results.html`` (a page to look at, see
+    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Files of an
+    earlier run are replaced.
 
-    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, the data module the folders
-    of shards as ``attacks``.
+    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and ``outcomes``, see
+    :class:`lit_adv.outcomes.Outcomes`, and its ``targets``; the data module the folders of shards as ``attacks``.
 
     Args:
         path: The folder for the results, local or remote.
         reference: Whether to put the paper's numbers beside the results where there are any.
         examples: How many images of each attack are drawn.
+        gallery: How many images the page shows, over all attacks.
 
     Attributes:
         table: The content of ``results.md``; empty until the run has ended.
     """
 
-    def __init__(self, path: str, reference: bool = False, examples: int = 6) -> None:
+    def __init__(self, path: str, reference: bool = False, examples: int = 6, gallery: int = 100) -> None:
         super().__init__()
         self.path = path
         self.reference = reference
         self.examples = examples
+        self.gallery = gallery
         self.table = ""
         self._pictures: dict[str, Image.Image] = {}
 
@@ -76,6 +81,7 @@ class EvaluationReport(Callback):
             "results.json": to_json(cells),
             "results.csv": to_csv(cells),
             "results.md": self.table.encode(),
+            "results.html": evaluation_page(self._collect(trainer, pl_module)),
             "heat_map.png": heat_map(cells),
         }
         for attack, picture in self._pictures.items():
@@ -85,6 +91,17 @@ class EvaluationReport(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 self._log(logger, cells, Image.open(io.BytesIO(files["heat_map.png"])), trainer)
+
+    def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
+        return collect_evaluation(
+            task.cells,
+            task.outcomes,
+            trainer.datamodule.attacks,  # type: ignore[attr-defined]
+            {target.name: target.weights for target in task.targets},
+            path=self.path,
+            reference=self.reference,
+            gallery=self.gallery,
+        )
 
     def _log(self, logger: WandbLogger, cells: list[Cell], picture: Image.Image, trainer: Trainer) -> None:
         rows = [cell.row() for cell in cells]
@@ -98,4 +115,6 @@ class EvaluationReport(Callback):
 def print_report(trainer: Trainer) -> None:
     """Print what an evaluation has found."""
     report = find_callback(trainer, EvaluationReport)
+    page = storage.join(report.path, "results.html")
     print(f"\n{report.table}\nresults   {local_path(report.path) or redact(report.path)}")
+    print(f"page      {local_path(page) or redact(page)}")

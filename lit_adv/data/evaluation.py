@@ -33,6 +33,7 @@ class PairBatch(TensorBatch):
 
     Attributes:
         attack: The user's name of the attack.
+        shard: File name of the shard.
         adversarial: uint8 [B, 3, H, W], in channels_last layout.
         clean: uint8 [B, 3, H, W], in channels_last layout.
         clean_digest: Of the clean images and their keys: batches with the same digest get the same answers.
@@ -44,6 +45,7 @@ class PairBatch(TensorBatch):
     """
 
     attack: str
+    shard: str
     adversarial: Tensor
     clean: Tensor
     clean_digest: str
@@ -186,7 +188,7 @@ def _batch_shards(names: Iterable[str], attacks: Mapping[str, AttackedFolder], b
             if name in folder.shards:
                 pairs = _read_shard(folder, name)
                 while batch := list(islice(pairs, batch_size)):
-                    yield _collate(batch, attack)
+                    yield _collate(batch, attack, name)
 
 
 def _read_shard(folder: AttackedFolder, name: str) -> Iterator[_Pair]:
@@ -221,7 +223,7 @@ def _decode_pair(key: str, files: Mapping[str, bytes], decoder: Decoder, image_f
     )
 
 
-def _collate(pairs: Sequence[_Pair], attack: str) -> PairBatch:
+def _collate(pairs: Sequence[_Pair], attack: str, shard: str) -> PairBatch:
     clean = torch.stack([pair.clean for pair in pairs])
     keys = [pair.key for pair in pairs]
     targets = [pair.target for pair in pairs if pair.target is not None]
@@ -229,6 +231,7 @@ def _collate(pairs: Sequence[_Pair], attack: str) -> PairBatch:
     digest.update(clean.numpy().data)
     return PairBatch(
         attack=attack,
+        shard=shard,
         adversarial=torch.stack([pair.adversarial for pair in pairs]).permute(0, 3, 1, 2),
         clean=clean.permute(0, 3, 1, 2),
         clean_digest=digest.hexdigest(),

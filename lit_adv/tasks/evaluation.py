@@ -1,7 +1,9 @@
 """How well adversarial images transfer, as a LightningModule's test step."""
 
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from lit_adv.attacks import grey_levels, parse_eps
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.metrics import TransferMetric
 from lit_adv.models import keep_freed_memory, optimize, to_float
+from lit_adv.outcomes import Classes, Outcomes, join_parts
 from lit_adv.paper import paper_success
 from lit_adv.peers import Peers
 from lit_adv.report import Cell
@@ -29,6 +32,7 @@ class EvaluationTask(LightningModule):
 
     Attributes:
         cells: What each attack achieves against each target, attack by attack; complete after a test run.
+        outcomes: What the targets made of each image, one part for each attack and shard; complete after a test run.
     """
 
     def __init__(self, targets: list[TargetSpec]) -> None:
@@ -39,6 +43,7 @@ class EvaluationTask(LightningModule):
         self.networks = nn.ModuleList(optimize(target.module) for target in self.targets)
         self.metrics: dict[str, nn.ModuleList] = {}
         self.cells: list[Cell] = []
+        self.outcomes: list[Outcomes] = []
         self._clean_predictions: dict[str, list[Tensor]] = {}
 
     def setup(self, stage: str) -> None:
@@ -58,6 +63,7 @@ class EvaluationTask(LightningModule):
         # Registered so that they move to the device; a module's name, unlike an attack's, must not hold dots.
         self.counters = nn.ModuleList(self.metrics.values())
         self._clean_predictions = {}
+        self.outcomes = []
         self._peers = Peers(None)
 
     def test_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
@@ -85,16 +91,21 @@ class EvaluationTask(LightningModule):
                 linf=batch.linf,
                 l2=batch.l2,
             )
-        return torch.stack(predictions)
+        answers, clean_answers = torch.stack(predictions), torch.stack(clean_predictions)
+        self.outcomes.append(
+            Outcomes(batch.attack, batch.shard, batch.keys, *map(_to_array, (batch.labels, clean_answers, answers)))
+        )
+        return answers
 
     def on_test_epoch_end(self) -> None:
-        """Gather the counts of all processes into :attr:`cells`, and log the success rates.
+        """Gather what all processes found into :attr:`cells` and :attr:`outcomes`, and log the success rates.
 
         Raises:
             RuntimeError: If another process has died.
         """
         # One may have a whole shard left, and shards take long with some defenses: longer than collectives wait.
-        self._peers.gather(None)
+        parts = chain.from_iterable(self._peers.gather(self.outcomes))
+        self.outcomes = join_parts(parts, list(self._attacks))
         counters: Any = self.metrics
         self.cells = [
             Cell(
@@ -121,6 +132,10 @@ class EvaluationTask(LightningModule):
     def _predict(self, images: Tensor, keys: list[str]) -> list[Tensor]:
         pixels = to_float(images)
         return [target.predict(pixels, keys) for target in self.targets]
+
+
+def _to_array(classes: Tensor) -> Classes:
+    return classes.cpu().numpy().astype(np.int32)
 
 
 def _budget(folder: AttackedFolder) -> int | None:
