@@ -104,10 +104,12 @@ def count_classes(outcomes: Iterable[Outcomes], judges: Mapping[str, Flags]) -> 
     for part in outcomes:
         judging = judges[part.attack]
         fooled, correct = part.fooled[judging], part.correct[judging]
-        for label in np.unique(part.labels).tolist():
-            of_class = part.labels == label
-            hit, right = fooled[:, of_class], correct[:, of_class]
-            found = (int(of_class.sum()), hit.size, int(hit.sum()), int(right.sum()), int((hit & right).sum()))
+        labels, position = np.unique(part.labels, return_inverse=True)
+        images = np.bincount(position)
+        sums = [np.bincount(position, hits.sum(0)).astype(int) for hits in (fooled, correct, fooled & correct)]
+        for label, *found in zip(
+            *(column.tolist() for column in (labels, images, images * len(fooled), *sums)), strict=True
+        ):
             before = counts[label].get(part.attack, ClassCount())
             counts[label][part.attack] = ClassCount(*map(sum, zip(before, found, strict=True)))
     return dict(sorted(counts.items()))

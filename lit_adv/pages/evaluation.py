@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isnan
@@ -77,7 +77,7 @@ def evaluation_page(evaluation: Evaluation) -> bytes:
         has_paper=any(cell.paper is not None for cell in cells),
         reference=evaluation.reference,
         unseen_only=any(not all(mask) for mask in judges.values()),
-        classes=[_class_row(label, counts, evaluation.classes) for label, counts in by_class.items()],
+        classes=[_class_row(label, counts, by_attack, evaluation.classes) for label, counts in by_class.items()],
         class_chart=_class_chart(by_class, list(by_attack)),
         budget_chart=_budget_chart(by_attack, evaluation.methods),
         agreements=agreements,
@@ -112,18 +112,18 @@ def _judges(row: Sequence[Cell]) -> Flags:
 
 
 class _ClassRow(NamedTuple):
-    """A class and how the attacks fare on it; ``shares`` are of all images and of clean-correct ones."""
+    """A class and how each attack fares on it; the ``shares`` are of all images and of clean-correct ones."""
 
     name: str
     images: int
-    shares: dict[str, list[float | None]]
+    shares: list[tuple[float | None, float | None]]
 
 
-def _class_row(label: int, counts: Mapping[str, ClassCount], names: Mapping[int, str]) -> _ClassRow:
-    shares = {
-        attack: [_share(count.fooled, count.shown), _share(count.correct_fooled, count.correct)]
-        for attack, count in counts.items()
-    }
+def _class_row(
+    label: int, counts: Mapping[str, ClassCount], attacks: Iterable[str], names: Mapping[int, str]
+) -> _ClassRow:
+    in_order = [counts.get(attack, ClassCount()) for attack in attacks]
+    shares = [(_share(count.fooled, count.shown), _share(count.correct_fooled, count.correct)) for count in in_order]
     return _ClassRow(class_name(label, names), max(count.images for count in counts.values()), shares)
 
 

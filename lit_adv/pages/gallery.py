@@ -21,7 +21,7 @@ from lit_adv.shards.decode import Pixels, decode_stored
 _SHARDS = 8  # that are opened for pictures; a remote one is fetched whole
 _SIDE = 160  # pixels of a picture, at most
 _BYTES = 5000  # of a picture; 3 of these for 200 images, in base64, come to 4 MB
-_QUALITIES = (80, 60, 40, 25, 12)
+_QUALITIES = (85, 70, 50, 30, 15)
 
 
 class Choice(NamedTuple):
@@ -116,10 +116,10 @@ def _url(pixels: Pixels) -> str:
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     for quality in _QUALITIES:
         file = BytesIO()
-        image.save(file, "webp", quality=quality)
+        image.save(file, "jpeg", quality=quality, optimize=True)
         if len(file.getvalue()) <= _BYTES:
             break
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _digest(name: str) -> bytes:

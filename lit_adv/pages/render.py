@@ -43,7 +43,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "rate": rate}
+    environment.filters |= {"percent": percent, "share": share, "rate": rate}
     return environment
 
 
@@ -62,11 +62,16 @@ def _text(name: str) -> str:
     return files("lit_adv.pages").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def percent(share: float | None) -> str:
+def percent(value: float | None) -> str:
     """Return a share in percent with one decimal; a dash where there is none.
 
     Example:
         >>> percent(0.975), percent(None)
         ('97.5', '–')
     """
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}"  # noqa: RUF001
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"  # noqa: RUF001
+
+
+def share(value: float | None) -> str:
+    """Return a share as the script takes it; nothing where there is none."""
+    return "" if value is None else str(value)
