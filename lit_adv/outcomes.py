@@ -107,9 +107,7 @@ def count_classes(outcomes: Iterable[Outcomes], judges: Mapping[str, Flags]) -> 
         labels, position = np.unique(part.labels, return_inverse=True)
         images = np.bincount(position)
         sums = [np.bincount(position, hits.sum(0)).astype(int) for hits in (fooled, correct, fooled & correct)]
-        for label, *found in zip(
-            *(column.tolist() for column in (labels, images, images * len(fooled), *sums)), strict=True
-        ):
+        for label, *found in np.stack([labels, images, images * len(fooled), *sums], axis=1).tolist():
             before = counts[label].get(part.attack, ClassCount())
             counts[label][part.attack] = ClassCount(*map(sum, zip(before, found, strict=True)))
     return dict(sorted(counts.items()))
