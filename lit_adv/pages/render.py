@@ -48,14 +48,14 @@ def _environment() -> Environment:
 
 
 def rate(counted: Sequence[float]) -> str:
-    """Return a :class:`lit_adv.metrics.Rate` as the script takes it: share, ends of the interval, hits, total.
+    """Return a :class:`lit_adv.metrics.Rate` as the script takes it: in percent, ends of the interval, hits, total.
 
     Example:
         >>> rate((9, 10, 0.9, 0.596, 0.982))
-        '0.9,0.596,0.982,9,10'
+        '90.0,59.6,98.2,9,10'
     """
     hits, total, *shares = counted
-    return ",".join("null" if math.isnan(share) else str(round(share, 6)) for share in [*shares, hits, total])
+    return ",".join([*map(share, shares), str(hits), str(total)])
 
 
 def _text(name: str) -> str:
@@ -73,5 +73,5 @@ def percent(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share as the script takes it; nothing where there is none."""
-    return "" if value is None else str(value)
+    """Return a share as the script takes it: in percent, nothing where there is none."""
+    return percent(value) if value is not None and not math.isnan(value) else ""

@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two jobs' worth: ``in`` has a good shard, one with a bad sample and one that is cut off; ``out`` what came of them."""
+    """``in`` has a good shard, one with a bad sample and one that is cut off; ``out`` has what came of them."""
     folder = tmp_path_factory.mktemp("job")
     (folder / "in").mkdir()
     for number in range(3):

@@ -3,22 +3,23 @@
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
-const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1));
+const percent = (text) => (text === "" ? "–" : text);
 
 // Of which images the shares are: "all" or "correct".
 let of = "all";
 
-// [share, low, high, hits, total] of a cell, or [share]; null where the cell holds no share.
+// The texts of a cell's share, the ends of its interval (both in percent, "" where there is none), hits and total; or
+// of its share alone; null where the cell holds no share.
 function rate(cell, kind = of) {
   const text = cell.dataset[kind] ?? cell.dataset.all;
-  return text === undefined ? null : text === "" ? [null] : JSON.parse(`[${text}]`);
+  return text === undefined ? null : text.split(",");
 }
 
 function showShares() {
   for (const cell of all("td[data-all]")) {
     const [share] = rate(cell);
     cell.querySelector(".value").textContent = percent(share);
-    cell.style.setProperty("--share", share ?? 0);
+    cell.style.setProperty("--share", Number(share) / 100);
   }
 }
 
@@ -27,9 +28,9 @@ function showShares() {
 function sortKey(row, column) {
   const cell = row.cells[column];
   const known = rate(cell);
+  if (known !== null) return known[0] === "" ? -1 : Number(known[0]);
   const text = cell.textContent.trim();
-  const number = known === null ? (text === "" || Number.isNaN(Number(text)) ? text : Number(text)) : known[0];
-  return number === null ? -1 : number;
+  return text === "" || Number.isNaN(Number(text)) ? text : Number(text);
 }
 
 function sortTable(table, column, descending) {
@@ -73,7 +74,7 @@ function describe(cell) {
   const column = cell.closest("table").tHead.rows[0].cells[cell.cellIndex].textContent.trim();
   const row = cell.parentElement.dataset.name ?? cell.parentElement.cells[0].textContent.trim();
   const lines = [`${row}, ${column}`];
-  if (share === null) lines.push("no such images");
+  if (share === "") lines.push("no such images");
   else lines.push(`${hits} of ${total}: ${percent(share)} %, 95 % interval ${percent(low)} to ${percent(high)}`);
   if (cell.dataset.aimed) lines.push(`taken for the class aimed at: ${percent(rate(cell, "aimed")[0])} %`);
   if (cell.dataset.abstained) lines.push(`abstentions among them: ${cell.dataset.abstained}`);
