@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_run
+from lit_adv.callbacks.run_history import RunHistory
 from lit_adv.callbacks.training_tracker import TrainingTracker
 from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
 from lit_adv.data.training import TrainingDataModule
@@ -35,7 +36,7 @@ class TrainingCLI(ShardCLI):
 
     def own_trainer_defaults(self) -> dict[str, Any]:
         """Keep gradients, which the validation's attack needs, and watch the run."""
-        return {"inference_mode": False, "callbacks": [TrainingTracker()]}
+        return {"inference_mode": False, "callbacks": [TrainingTracker(), RunHistory()]}
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
         """Add ``--ckpt_path``, and let one seed be that of all: the order of the data, and what steps draw."""
