@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -90,6 +91,7 @@ class EvaluationReport(Callback):
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
+                logger.experiment.log({"page": wandb.Html(files["results.html"].decode(), inject=False)})
                 self._log(logger, cells, Image.open(io.BytesIO(files["heat_map.png"])), trainer)
 
     def _collect(self, trainer: Trainer, task: Any) -> Evaluation:

@@ -49,10 +49,26 @@ def read_history(folder: str) -> History:
     if not isinstance(record, dict) or record.keys() != set(History._fields):
         raise damaged
     history = History(**record)
-    rows = [*history.steps, *history.epochs] if isinstance(history.steps, list | tuple) else [None]
-    if not all(isinstance(row, dict) and {"epoch", "step"} <= row.keys() for row in rows):
+    if not (all(map(_are_rows, (history.steps, history.epochs))) and _are_sets(history.sets)):
         raise damaged
     return history
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, dict)
+        and {"epoch", "step"} <= row.keys()
+        and all(isinstance(number, int | float) for number in row.values())
+        for row in value
+    )
+
+
+def _are_sets(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(folders, dict)
+        and all(isinstance(folder, dict) and folder.keys() == {"path", "images"} for folder in folders.values())
+        for folders in value.values()
+    )
 
 
 def training_page(folder: str, history: History, refresh: float | None = None) -> bytes:
