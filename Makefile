@@ -13,6 +13,7 @@ demo: $(VENV)/.demo  ## Attack 20 real images, show them, and measure how they t
 	$(RUN) lit-adv examples demo/adversarial --output demo/examples.png
 	$(RUN) lit-adv test --config transfer --data.attacks '{si_ni_ti_dim: demo/adversarial}' --report.path demo/transfer \
 		$(DEMO_LOGS)
+	@echo "To look at: demo/transfer/results.html"
 
 test: $(VENV)/.dev  ## Run the test suite.
 	$(RUN) python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -36,5 +37,5 @@ $(VENV)/.demo: pyproject.toml requirements.txt requirements-demo.txt | $(VENV)/b
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.demo
 	$(RUN) pip install --quiet --requirement requirements-dev.txt
-	$(RUN) pip install --quiet --no-deps torchattacks==3.5.1
+	$(RUN) pip install --quiet --no-deps torchattacks==3.5.1 wandb-workspaces
 	touch $@

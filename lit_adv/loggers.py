@@ -25,6 +25,9 @@ from lit_adv.shards.storage import local_path
 
 logger = logging.getLogger(__name__)
 
+_DATA_FOLDER = "WANDB_DATA_DIR"  # W&B reads it whenever a file is added to an artifact
+_OWN_DATA_FOLDERS: set[str] = set()  # its values that are ours, not the user's
+
 
 class OfflineWandbLogger(WandbLogger):
     """A W&B logger that works without an account: where no API key is set, it logs offline and never asks.
@@ -60,10 +63,10 @@ class OfflineWandbLogger(WandbLogger):
             if not self._prepared:
                 _provide_home(self._folder)
                 self._prepared = True
-            return self._start_run()
+            return _keep_whole(self._start_run())
         except (wandb.errors.CommError, wandb.errors.UsageError) as error:
             logger.warning("W&B is out of reach (%s); logging offline", error)
-            return self._start_run_as("offline")
+            return _keep_whole(self._start_run_as("offline"))
         except OSError as error:
             logger.warning("W&B cannot write its files (%s); the run is not tracked by it", error)
             self._prepared = True
@@ -156,8 +159,22 @@ def _provide_home(save_dir: Path) -> None:
     home = Path("~").expanduser()
     if home.is_dir() and os.access(home, os.W_OK):
         return
-    for variable in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "XDG_CACHE_HOME"):
-        os.environ.setdefault(variable, str(save_dir.resolve() / "wandb-home"))
+    own = str(save_dir.resolve() / "wandb-home")
+    _OWN_DATA_FOLDERS.add(own)
+    for variable in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", _DATA_FOLDER, "XDG_CACHE_HOME"):
+        os.environ.setdefault(variable, own)
+
+
+def _keep_whole(run: Any) -> Any:
+    """Let W&B keep the files of an offline run's artifacts within the run's folder, unless the user says where.
+
+    By default it keeps them in the home folder, and what is kept of the run's own folder could not be synced.
+    """
+    if getattr(run, "offline", False) and os.environ.get(_DATA_FOLDER) in (None, *_OWN_DATA_FOLDERS):
+        own = str(Path(run.dir).resolve().parent)  # not among the run's files, which are uploaded as they are
+        _OWN_DATA_FOLDERS.add(own)
+        os.environ[_DATA_FOLDER] = own
+    return run
 
 
 def _has_api_key() -> bool:

@@ -169,6 +169,7 @@ def pair_batch(name: str, adversarial: Tensor, clean: Tensor, labels: Tensor) ->
     batch = train_batch(clean, labels)
     return PairBatch(
         attack=name,
+        shard="shard-000000.tar",
         adversarial=adversarial,
         clean=clean,
         clean_digests=batch.keys,

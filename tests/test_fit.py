@@ -55,7 +55,8 @@ def test_a_run_leaves_weights_checkpoints_and_its_configuration(
     output = tmp_path / "run"
     main(arguments(sets, output, "--model.init_args.ema_decay=0.9"))
     assert {path.name for path in output.iterdir()} == {
-        *("best.safetensors", "last.safetensors", "best.ckpt", "last.ckpt", "config.yaml")
+        *("best.safetensors", "last.safetensors", "best.ckpt", "last.ckpt", "config.yaml"),
+        *("history.json", "training.html"),
     }
     printed = capsys.readouterr().out
     assert "val/clean_accuracy" in printed

@@ -3,15 +3,18 @@
 import io
 from typing import Any
 
+import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from torch import Tensor
 
+from lit_adv.callbacks.evaluation_page import collect_evaluation
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
+from lit_adv.pages.evaluation import Evaluation, evaluation_page
 from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
@@ -25,35 +28,37 @@ from lit_adv.shards.storage import local_path
 INDEX_FILE = "index.json"
 
 #: What stands when all is counted, in the order of writing.
-RESULTS_FILES = ("heat_map.png", "results.md", "results.csv", "results.json")
+RESULTS_FILES = ("heat_map.png", "results.html", "results.md", "results.csv", "results.json")
 
 
 class EvaluationReport(Callback):
     """Writes what an evaluation found, and logs it to W&B.
 
     The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
-    counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``heat_map.png``, and for each attack
-    ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
+    counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``results.html`` (a page to look at, see
+    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
     folder ``counts`` in it has all answers of all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says
     which of them the results are of.
 
-    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and what is counted as
-    ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
+    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and ``outcomes``, see
+    :class:`lit_adv.outcomes.Outcomes`, its ``targets``, and what is counted as ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
 
     Args:
         path: The folder for the results, local or remote.
         reference: Whether to put the paper's numbers beside the results where there are any.
         examples: How many images of each attack are drawn.
+        gallery: How many images the page shows, over all attacks.
 
     Attributes:
         table: The content of ``results.md``; empty until the run has ended.
     """
 
-    def __init__(self, path: str, reference: bool = False, examples: int = 6) -> None:
+    def __init__(self, path: str, reference: bool = False, examples: int = 6, gallery: int = 100) -> None:
         super().__init__()
         self.path = path
         self.reference = reference
         self.examples = examples
+        self.gallery = gallery
         self.table = ""
         self._firsts: dict[str, tuple[Tensor, Tensor]] = {}  # clean and adversarial images
 
@@ -88,7 +93,8 @@ class EvaluationReport(Callback):
         cells: list[Cell] = module.cells
         self.table = to_markdown(cells, self.reference)
         pictures = self._draw(trainer, module.kept, cells[0].target)
-        contents = (heat_map(cells), self.table.encode(), to_csv(cells), to_json(cells))
+        page = evaluation_page(self._collect(trainer, pl_module))
+        contents = (heat_map(cells), page, self.table.encode(), to_csv(cells), to_json(cells))
         files = pictures | dict(zip(RESULTS_FILES, contents, strict=True))
         if module.kept is not None:
             publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
@@ -96,7 +102,19 @@ class EvaluationReport(Callback):
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
+                logger.experiment.log({"page": wandb.Html(page.decode(), inject=False)})
                 self._log(logger, cells, files, trainer)
+
+    def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
+        return collect_evaluation(
+            task.cells,
+            task.outcomes,
+            trainer.datamodule.attacks,  # type: ignore[attr-defined]
+            {target.name: target.weights for target in task.targets},
+            path=self.path,
+            reference=self.reference,
+            gallery=self.gallery,
+        )
 
     def _draw(self, trainer: Trainer, kept: KeptCounts | None, target: str) -> dict[str, bytes]:
         """Return the picture files: the first images of each attack, with what a target makes of them.
@@ -162,4 +180,6 @@ def _index(trainer: Trainer, cells: list[Cell]) -> dict[str, Any]:
 def print_report(trainer: Trainer) -> None:
     """Print what an evaluation has found."""
     report = find_callback(trainer, EvaluationReport)
+    page = storage.join(report.path, "results.html")
     print(f"\n{report.table}\nresults   {local_path(report.path) or redact(report.path)}")
+    print(f"page      {local_path(page) or redact(page)}")

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,8 @@ from lit_adv.callbacks.tally import Tally
 from lit_adv.data.batch import AdversarialBatch
 from lit_adv.shards.distance import distance
 from lit_adv.shards.encode import ImageFormat, encode_image
+from lit_adv.shards.failures import record_failure
+from lit_adv.shards.listing import shard_name
 from lit_adv.shards.remote import redact
 from lit_adv.shards.shard_file import AdversarialSample, ShardCounts, ShardFile
 from lit_adv.shards.skips import SkipCount, count_skips
@@ -139,6 +142,8 @@ class ShardOutput:
         """Give up a shard, and say so; that is no reason to hold up the others."""
         self._failed[shard] = reason
         logger.warning("%s cannot be made, the others go on: %s", redact(shard), redact(reason))
+        with suppress(OSError):  # it is told of anyway, here and at the end
+            record_failure(self._folder, shard_name(shard), redact(reason))
         if shard in self._open:
             self._open.pop(shard).discard()
 

@@ -42,6 +42,8 @@ COMMANDS = {
     "pack": Command("pack:pack", "turn a folder of images into shards"),
     "unpack": Command("unpack:unpack", "turn shards into a folder of PNG files with a CSV file of labels"),
     "verify": Command("verify:verify", "re-read what generate made, name every fault, and remove what is faulty"),
+    "status": Command("status:status", "say how far a job or a run is, from its folder alone, and make a page of it"),
+    "dashboard": Command("dashboard:dashboard", "save a view of a W&B project that shows what is logged, in one place"),
     "convert": Command("convert:convert", "turn a TensorFlow checkpoint of a slim network into a safetensors file"),
     "examples": Command("examples:examples", "draw adversarial images beside the clean ones"),
     "sample": Command("sample:sample", "pack 20 real, labeled ImageNet images, for a first try"),

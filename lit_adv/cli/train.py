@@ -13,6 +13,7 @@ from lit_adv.callbacks.midway import StopTraining
 from lit_adv.callbacks.pace import Pace, print_pace
 from lit_adv.callbacks.progress import TrainingProgress
 from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_run
+from lit_adv.callbacks.run_history import RunHistory
 from lit_adv.callbacks.training_tracker import TrainingTracker
 from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.training import TrainingDataModule
@@ -38,7 +39,7 @@ class TrainingCLI(ShardCLI):
 
     def own_trainer_defaults(self) -> dict[str, Any]:
         """Keep gradients, which the validation's attack needs, and watch the run."""
-        return {"inference_mode": False, "callbacks": [TrainingTracker(), Pace()]}
+        return {"inference_mode": False, "callbacks": [TrainingTracker(), Pace(), RunHistory()]}
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
         """Add ``--ckpt_path``, and let one seed be that of all: the order of the data, and what steps draw."""

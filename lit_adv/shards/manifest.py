@@ -12,6 +12,7 @@ from typing import Any
 
 from lit_adv.shards import publish, storage
 from lit_adv.shards.card import CARD_FILE, data_set_card
+from lit_adv.shards.failures import forget_failures
 from lit_adv.shards.job import JOB_FILE, ConfigMismatchError, canonical_json, digest
 from lit_adv.shards.listing import shard_name
 from lit_adv.shards.remote import redact
@@ -70,7 +71,7 @@ class Summary:
 
 def summarize(folder: str) -> Summary:
     """Return the totals over the shards that are finished by now."""
-    return _total(read_sidecars(folder, sorted(finished(folder))))
+    return total(read_sidecars(folder, sorted(finished(folder))))
 
 
 def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
@@ -97,9 +98,10 @@ def finalize(folder: str, shards: Sequence[str]) -> Summary | None:
                 f"{sidecar.shard} in {redact(folder)} was made with other settings than {JOB_FILE} records; "
                 "move it and its sidecar to another folder, and run again"
             )
+    forget_failures(folder, storage.list_names(folder))
     for name, content in totals_files(config, sidecars).items():
         publish.replace(storage.join(folder, name), content)
-    return _total(sidecars)
+    return total(sidecars)
 
 
 def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[str, bytes]:
@@ -109,7 +111,7 @@ def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[st
         config: The job's configuration.
         sidecars: Of all shards, in the order of names.
     """
-    totals, shard = _total(sidecars).known, sidecars[0].shard if sidecars else "*.tar"
+    totals, shard = total(sidecars).known, sidecars[0].shard if sidecars else "*.tar"
     return {
         MANIFEST_FILE: canonical_json(_manifest(config, sidecars, totals)),
         TIMM_FILE: canonical_json(_timm_index(sidecars)),
@@ -117,7 +119,8 @@ def totals_files(config: dict[str, Any], sidecars: Sequence[Sidecar]) -> dict[st
     }
 
 
-def _total(sidecars: Sequence[Sidecar]) -> Summary:
+def total(sidecars: Sequence[Sidecar]) -> Summary:
+    """Return the totals over some finished shards."""
     images = sum(sidecar.samples_written for sidecar in sidecars)
     fooled = sum(sidecar.fooled for sidecar in sidecars)
 
@@ -140,14 +143,14 @@ def _total(sidecars: Sequence[Sidecar]) -> Summary:
 def _total_of_later_counts(sidecars: Sequence[Sidecar], images: int) -> dict[str, Any]:
     """Return the totals that earlier releases did not count; nothing if one of the shards is of such a release."""
 
-    def total(counts: Iterable[int | None]) -> int | None:
+    def add_up(counts: Iterable[int | None]) -> int | None:
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(sidecars) else None
 
-    correct = total(sidecar.clean_correct for sidecar in sidecars)
-    fooled = total(sidecar.clean_correct_fooled for sidecar in sidecars)
-    unchanged = total(sidecar.unchanged for sidecar in sidecars)
-    not_finite = total(None if sidecar.not_finite is None else len(sidecar.not_finite) for sidecar in sidecars)
+    correct = add_up(sidecar.clean_correct for sidecar in sidecars)
+    fooled = add_up(sidecar.clean_correct_fooled for sidecar in sidecars)
+    unchanged = add_up(sidecar.unchanged for sidecar in sidecars)
+    not_finite = add_up(None if sidecar.not_finite is None else len(sidecar.not_finite) for sidecar in sidecars)
     if correct is None or fooled is None or unchanged is None or not_finite is None:
         return {}
     return {

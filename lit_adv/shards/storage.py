@@ -7,7 +7,8 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from io import BufferedRandom, BufferedReader
@@ -20,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from lit_adv.shards.remote import IncompleteError, open_filesystem, persist, redact
 
 MAX_SMALL_FILE = 64 * 2**20  # a sidecar names each skipped sample
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")  # as listings call a file's time
 
 
 def join(folder: str, name: str) -> str:
@@ -76,6 +78,31 @@ def _list_sizes(filesystem: AbstractFileSystem, folder: str) -> dict[str, int | 
 
     listed = persist("list", to_url(filesystem, folder), entries)
     return {str(entry["name"]).rpartition("/")[2]: entry.get("size") for entry in listed}
+
+
+def file_times(folder: str) -> dict[str, float]:
+    """Return when the files of a folder were last written, in seconds since 1970, by their names.
+
+    Left out are those for which storage does not say so.
+    """
+    filesystem, path = open_filesystem(folder)
+
+    def entries() -> list[dict[str, Any]]:
+        filesystem.invalidate_cache()
+        return list(filesystem.ls(path, detail=True))
+
+    times = {str(entry["name"]).rpartition("/")[2]: _time(entry) for entry in persist("list", folder, entries)}
+    return {name: time for name, time in times.items() if time is not None}
+
+
+def _time(entry: dict[str, Any]) -> float | None:
+    """Return what a listing says of a file's time, which each kind of storage calls and writes otherwise."""
+    time = next((entry[name] for name in _TIMES if entry.get(name) is not None), None)
+    with suppress(ValueError):
+        time = datetime.fromisoformat(time) if isinstance(time, str) else time
+    if isinstance(time, datetime):
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return float(time) if isinstance(time, int | float) else None
 
 
 def is_folder(url: str) -> bool:

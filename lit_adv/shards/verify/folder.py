@@ -9,6 +9,7 @@ from functools import partial
 
 from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.card import CARD_FILE
+from lit_adv.shards.failures import is_failure
 from lit_adv.shards.job import JOB_FILE, differences
 from lit_adv.shards.job_shards import SHARDS_FILE, read_shards
 from lit_adv.shards.listing import list_shards, shard_name
@@ -104,6 +105,8 @@ def _missing(shards: Iterable[str], present: set[str]) -> Iterator[Fault]:
 def _strays(folder: str, present: set[str], shards: Sequence[str]) -> Iterator[Fault]:
     expected = {f"{name}{extension}" for name in shards for extension in (".tar", ".json")}
     for name in sorted(present - expected - TOTALS_FILES - {JOB_FILE, SHARDS_FILE, CONFIG_FILE}):
+        if is_failure(name):
+            continue
         if not scratch.is_scratch(name):
             yield Fault(name, "it is none of the job's files; move it away")
         elif not scratch.is_in_use(storage.join(folder, name)):

@@ -1,0 +1,111 @@
+"""``lit-adv status``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from lit_adv.errors import MendableError
+from lit_adv.shards import publish, storage
+from lit_adv.shards.job import JOB_FILE
+from lit_adv.shards.remote import redact
+from lit_adv.shards.verify.report import printable
+
+_CONFIG, _RESULTS, _HISTORY = "config.yaml", "results.json", "history.json"
+
+
+class _Kind(NamedTuple):
+    """A kind of folder: the file by which it is known, and the module that describes it."""
+
+    file: str
+    module: str
+
+
+# A module is imported when it is needed: that for jobs of generation takes no torch.
+_KINDS = (
+    _Kind(JOB_FILE, "lit_adv.cli.status_of_job"),
+    _Kind(_RESULTS, "lit_adv.cli.status_of_results"),
+    _Kind(_HISTORY, "lit_adv.cli.status_of_training"),
+)
+
+
+class Status(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        text: What to print.
+        complete: Whether there is nothing more to come.
+        page: Makes the page; its argument is the number of seconds after which it loads itself again, None for never.
+    """
+
+    text: str
+    complete: bool
+    page: Callable[[float | None], bytes]
+
+
+def status(arguments: Sequence[str], prog: str = "lit-adv status") -> int:
+    """Say how far a run is; return 0.
+
+    Raises:
+        MendableError: If the folder is not that of a run, or storage fails.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Say how far a generation job, a training run or an evaluation is, from its folder alone, so from "
+        "anywhere and while it runs.",
+    )
+    parser.add_argument("folder", help="the run's folder, local or remote")
+    parser.add_argument("--html", metavar="FILE", help="also write a page to look at")
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        const=10.0,
+        type=_seconds,
+        help="look again and again, every 10 seconds or as many as given, until all is done",
+    )
+    options = parser.parse_args(arguments)
+    while True:
+        try:
+            found = _look(options.folder)
+            if options.html:
+                page = found.page(None if found.complete else options.watch)
+                publish.replace(str(Path(options.html).absolute()), page)
+        except (OSError, ValueError) as error:
+            raise MendableError(printable(str(error))) from error
+        print(found.text, flush=True)
+        if options.html:
+            print(f"page      {Path(options.html).absolute()}", flush=True)
+        if found.complete or options.watch is None:
+            return 0
+        time.sleep(options.watch)
+        print(flush=True)
+
+
+def _look(folder: str) -> Status:
+    names = storage.list_names(folder)
+    for kind in _KINDS:
+        if kind.file in names:
+            found: Status = import_module(kind.module).look(folder)
+            return found
+    if _CONFIG in names:
+        raise FileNotFoundError(f"{redact(folder)} shows nothing yet: its run has only begun, or did not come far")
+    raise FileNotFoundError(
+        f"{redact(folder)} is not the folder of a run: it holds neither {', '.join(kind.file for kind in _KINDS[:-1])} "
+        f"nor {_KINDS[-1].file}"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.1 <= seconds <= 1e6:
+        raise ArgumentTypeError(f"must be a number of seconds from 0.1, got {text!r}")
+    return seconds

@@ -1,0 +1,86 @@
+"""Charts within a page: Matplotlib's SVG, in the page's own font and colors."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import colormaps, rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+#: A line: its points' x and y.
+Line = tuple[Sequence[float], Sequence[float]]
+
+_INK = "#010203"  # stands for the page's color of text, which is another one in dark mode
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lit_adv",
+    "text.parse_math": False,  # names may hold dollar signs
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.15,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), _INK
+    ),
+}
+# Both the color and the pattern change from line to line, so that the lines are told apart on paper, too.
+_PATTERNS = ("-", "--", ":", "-.")
+_GROUP_ID = re.compile(r'<g id="[^"]*"')  # nothing refers to these, and no two charts of a page may share them
+
+
+def draw_lines(
+    lines: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str,
+    percent: bool = True,
+    whole_x: bool = False,
+    markers: bool = False,
+    log_y: bool = False,
+) -> Markup:
+    """Draw lines.
+
+    Args:
+        lines: By the name that the legend shows.
+        x_label: What x is, with its unit.
+        y_label: What y is, with its unit.
+        percent: Whether y is a share in percent, so that the axis goes from 0 to 100.
+        whole_x: Whether x are whole numbers.
+        markers: Whether to mark the points.
+        log_y: Whether y is on a logarithmic scale.
+
+    Returns:
+        An SVG element, with names escaped; the same for the same arguments.
+    """
+    with rc_context(_STYLE):
+        height = 3.2 + 0.18 * max(0, len(lines) - 14)
+        figure = Figure(figsize=(8, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot(facecolor="none")
+        colors, patterns = cycle(colormaps["tab10"].colors), cycle(_PATTERNS)  # type: ignore[attr-defined]
+        for (name, (x, y)), color, pattern in zip(lines.items(), colors, patterns, strict=False):
+            axes.plot(x, y, pattern, color=color, marker="o" if markers else "", markersize=4, label=" " + name)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        if percent:
+            axes.set_ylim(-2, 102)
+        if log_y:
+            axes.set_yscale("log")
+        if whole_x:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside right upper", frameon=False)
+        return _to_svg(figure)
+
+
+def _to_svg(figure: Figure) -> Markup:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    return Markup(_GROUP_ID.sub("<g", svg))  # noqa: S704  # Matplotlib escapes the texts in it

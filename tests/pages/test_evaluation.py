@@ -1,0 +1,88 @@
+"""The page of an evaluation as a file: whole, small enough, the same each time, and safe whatever names data have."""
+
+import base64
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lit_adv.cli.main import run as main
+from lit_adv.pages.evaluation import evaluation_page
+from lit_adv.pages.gallery import choose
+from tests.pages.tiny_evaluation import BOLD_ATTACK, BOLD_CLASS, make_evaluation
+from tests.tiny_attacks import LINEAR, OTHER, make_attacked
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return evaluation_page(make_evaluation()).decode()
+
+
+def test_all_that_comes_from_data_is_escaped(page: str) -> None:
+    assert BOLD_CLASS not in page
+    assert BOLD_ATTACK not in page
+    assert "&lt;b&gt;hen&lt;/b&gt;" in page
+    assert "<b>" not in page
+
+
+def test_nothing_in_it_lies_elsewhere(page: str) -> None:
+    links = re.findall(r"""(?: src=|href=|url\()["']?([^"')>]+)""", page)
+    assert links
+    assert {link.partition(":")[0] for link in links if not link.startswith("#")} == {"data"}
+    assert "default-src 'none'" in page
+
+
+def test_the_same_evaluation_makes_the_same_page(page: str) -> None:
+    assert evaluation_page(make_evaluation()).decode() == page
+
+
+def test_50_targets_20_attacks_and_200_images_take_at_most_8_megabytes() -> None:
+    attacks = [f"si_ni_ti_dim_{number}" for number in range(20)]
+    targets = [f"defense:rp(wheel:efficientnet_lite{number})" for number in range(50)]
+    evaluation = make_evaluation(attacks, targets, images=1000, classes=1000, gallery=200, side=224)
+    assert len(evaluation.gallery) == 200
+    assert len(evaluation_page(evaluation)) <= 8_000_000
+
+
+def test_the_gallery_is_chosen_by_key_and_the_same_for_all_attacks() -> None:
+    outcomes = make_evaluation(images=100).outcomes
+    chosen = choose(outcomes, 20)
+    assert len(chosen) == 20
+    keys = [choice.outcomes.keys[choice.number] for choice in chosen]
+    assert keys[:10] == keys[10:] == sorted(keys[:10])
+    assert keys[:10] != outcomes[0].keys[:10]
+    assert choose(list(reversed(outcomes)), 20)[10:] == chosen[:10]
+
+
+def test_no_gallery_is_no_gallery() -> None:
+    evaluation = make_evaluation(gallery=0)
+    assert evaluation.gallery == []
+    assert "Images</h2>" not in evaluation_page(evaluation).decode()
+
+
+def test_an_evaluation_writes_its_page_with_the_images_of_its_shards(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attacked = make_attacked(tmp_path, "mi_fgsm")
+    report = tmp_path / "report"
+    main([
+        "test",
+        f"--data.attacks={{'mi<i>': '{attacked}'}}",
+        f"--model.targets=['{LINEAR}', '{OTHER}']",
+        f"--report.path={report}",
+        "--report.gallery=5",
+        "--data.batch_size=3",
+        "--trainer.logger=false",
+        "--trainer.accelerator=cpu",
+    ])  # fmt: skip
+    page = (report / "results.html").read_text()
+    assert f"page      {report}/results.html" in capsys.readouterr().out
+    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)
+    assert len(pictures) == 3 * 5
+    assert Image.open(BytesIO(base64.b64decode(pictures[0]))).size == (32, 32)
+    assert "mi&lt;i&gt;" in page
+    assert "<i>" not in page
+    assert f"lit-adv test --config {report}/config.yaml" in page
+    assert f"lit-adv generate --config {attacked}/config.yaml" in page
