@@ -12,16 +12,47 @@ on the batch it sits in.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_adv.attacks.views.base import Moment, Scene, Transform
+
 Interpolation = Literal["nearest", "bilinear"]
 
 #: R / H in the authors' code: 299-pixel images are padded to 331.
 CANVAS_RATIO = 331 / 299
+
+
+@dataclass(frozen=True)
+class Diverse:
+    """The diverse input.
+
+    Attributes:
+        probability: Probability p that an image is transformed.
+        interpolation: Of both resizings; the authors use ``nearest``.
+    """
+
+    copies: ClassVar = 1
+    bounds: ClassVar = {"probability": (0, 1)}
+
+    probability: float = 0.5
+    interpolation: Interpolation = "nearest"
+
+    def prepare(self, scene: Scene) -> Transform:
+        """Draw how each image is shown each time, and return D."""
+        if self.probability == 0:
+            return lambda centered, moment: centered
+        uniform = scene.uniform("input diversity", 4)
+        height, width = scene.images.shape[-2:]
+
+        def diverse(centered: Tensor, moment: Moment) -> Tensor:
+            axes = draw_axes(uniform[:, moment.step, moment.slot], height, width, self.probability)
+            return diverse_input(centered, axes, self.interpolation)
+
+        return diverse
 
 
 @dataclass(frozen=True)
@@ -43,7 +74,9 @@ class Axis:
     applied: Tensor
 
 
-def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> tuple[Axis, Axis]:
+def draw_axes(
+    uniform: Tensor, height: int, width: int, probability: float, ratio: float = CANVAS_RATIO
+) -> tuple[Axis, Axis]:
     """Turn uniform numbers into random views.
 
     Args:
@@ -51,6 +84,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
         height: Height of the images.
         width: Width of the images.
         probability: The probability p that an image is transformed.
+        ratio: R / H.
 
     Returns:
         The vertical and the horizontal axis. Both share the coin and the relative size.
@@ -58,7 +92,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
     coin, size, top, left = uniform.unbind(1)
 
     def axis(side: int, position: Tensor) -> Axis:
-        canvas = round(side * CANVAS_RATIO)
+        canvas = round(side * ratio)
         sizes = side + (size * (canvas - side)).long()
         offsets = (position * (canvas - sizes + 1)).long()
         return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))
