@@ -52,9 +52,9 @@ def parse_schedule(name: str) -> Schedule:
 
     Args:
         name: A named attack; or a name of one's own with what differs from ``mi_fgsm`` in JSON, as in
-            ``turned={"views": [{"affine": 20}]}``; or parts joined by hyphens: ``m5`` scale copies, ``k2`` of them a step in turn or ``kd2``
-            drawn, ``t20`` steps, ``p1`` probability of D, ``mu0.9`` momentum, ``w15`` kernel, ``a1.5`` times eps / T a
-            step (with ``t``), ``unit`` for copies that fade to black.
+            ``turned={"views": [{"affine": 20}]}``; or parts joined by hyphens: ``m5`` scale copies, ``k2`` of them a
+            step in turn or ``kd2`` drawn, ``t20`` steps, ``p1`` probability of D, ``mu0.9`` momentum, ``w15`` kernel,
+            ``a1.5`` times eps / T a step (with ``t``), ``unit`` for copies that fade to black.
 
     Returns:
         The schedule.
