@@ -90,12 +90,20 @@ def keyed_field(seed: int, purpose: str, keys: Sequence[str], index: int, *shape
     states = torch.tensor([int.from_bytes(d, "little", signed=True) for d in digests], device=device).view(-1, 1)
     count = math.prod(shape)
     numbers = torch.arange(1 + index * count, 1 + (index + 1) * count, device=device)
-    z = numbers.mul_(_signed(0x9E3779B97F4A7C15)) + states
+    numbers.mul_(_signed(0x9E3779B97F4A7C15))
+    field = torch.empty(len(keys), count, device=device)
+    # A CPU keeps the numbers of one image in its cache, and is several times as fast image by image.
+    for part in range(len(keys)) if device.type == "cpu" else [slice(None)]:
+        bits = _mix(numbers + states[part]).bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
+        field[part] = bits
+    return field.mul_(2.0**-24).view(len(keys), *shape)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """Return SplitMix64's function of words, int64, which are overwritten."""
     z = _xor_shift(z, 30).mul_(_signed(0xBF58476D1CE4E5B9))
     z = _xor_shift(z, 27).mul_(_signed(0x94D049BB133111EB))
-    z = _xor_shift(z, 31)
-    bits = z.bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
-    return bits.to(torch.float32).mul_(2.0**-24).view(len(keys), *shape)
+    return _xor_shift(z, 31)
 
 
 def keyed_normal_field(
@@ -117,8 +125,8 @@ def _signed(word: int) -> int:
 
 
 def _xor_shift(z: Tensor, by: int) -> Tensor:
-    """Return ``z ^ (z >>> by)``; the shift brings in zeros, as that of unsigned numbers does."""
-    return z ^ (z >> by).bitwise_and_((1 << (64 - by)) - 1)
+    """Make z ^ (z >>> by) of z; the shift brings in zeros, as that of unsigned numbers does."""
+    return z.bitwise_xor_((z >> by).bitwise_and_((1 << (64 - by)) - 1))
 
 
 def _stack(blocks: Sequence[npt.NDArray[Any]], empty: tuple[int, ...], dtype: npt.DTypeLike) -> Tensor:

@@ -82,7 +82,7 @@ class GradientSignAttack(SurrogateAttack):
             warming_up = t < settings.warm_up_steps
             alpha = self.step_size * settings.warm_up_factor if warming_up else self.step_size
             x_nes = x + alpha * settings.momentum * g if settings.look_ahead else x  # eq. 6
-            gradient = direction(x_nes, g, t)  # steps 6 to 9
+            gradient = direction(x, x_nes, t)  # steps 6 to 9
             if self._kernel is not None:
                 with torch.autocast(images.device.type, enabled=False):
                     gradient = convolve(gradient, self._kernel)  # step 10

@@ -17,9 +17,9 @@ class Goal:
     """What the loss is measured against.
 
     Attributes:
-        labels: int64 [B], the class to drive away from or, if targeted, towards. origin: int64 [B], the true classes,
-        or the surrogate's predictions of the clean images where these are not known;
-            None for a loss that does not use them.
+        labels: int64 [B], the class to drive away from or, if targeted, towards.
+        origin: int64 [B], the true classes, or the surrogate's predictions of the clean images where these are not
+            known; None for a loss that does not use them.
     """
 
     labels: Tensor

@@ -39,7 +39,7 @@ def list_attacks() -> Mapping[str, AttackCard]:
 
     Example:
         >>> list_attacks()["vmi_fgsm"].passes, list_attacks()["dim"].parts
-        (210, {'diversity_probability': 0.5})
+        (190, {'diversity_probability': 0.5})
     """
     cards = {
         name: AttackCard(row.paper, GradientSignSettings(**row.settings).passes, dict(row.settings))

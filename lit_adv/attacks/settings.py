@@ -55,12 +55,11 @@ class GradientSignSettings:
             mappings such as ``{bsr: {blocks: 2}}``, ``{scale: 5}``, ``{diverse: 0.5}``. Each copy of one view is shown
             as each copy of the others. None for the diverse input and the scale copies of the settings above.
         direction: Where the gradient is taken: one of :data:`lit_adv.attacks.directions.DIRECTIONS`, or a mapping such
-        as
-            ``{vni: {samples: 5}}``.
-        loss: One of :data:`lit_adv.attacks.losses.LOSSES`. update: How the image moves: one of
-        :data:`lit_adv.attacks.updates.UPDATES`. warm_up_steps: Steps that an attack takes beforehand; it then goes back
-        to where it started and keeps what it has
-            accumulated (global momentum initialization, GI; Wang et al., 2024).
+            as ``{vni: {samples: 5}}``.
+        loss: One of :data:`lit_adv.attacks.losses.LOSSES`, or a mapping.
+        update: How the image moves: one of :data:`lit_adv.attacks.updates.UPDATES`, or a mapping.
+        warm_up_steps: Steps that an attack takes beforehand; it then goes back to where it started and keeps what it
+            has accumulated (global momentum initialization, GI; Wang et al., 2024).
         warm_up_factor: How much longer these steps are.
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
@@ -146,9 +145,13 @@ class GradientSignSettings:
     def passes(self) -> int:
         """Forward and backward passes that an image takes: T * E * K, for E gradients a step.
 
-        For directions that ask single members of an ensemble, a pass of one member counts as one.
+        For directions that ask single members of an ensemble, a pass of one member counts as one; those of all members
+        in turn (common weakness) count as one together.
         """
-        return (self.warm_up_steps + self.steps) * self.direction_part.gradients * self.copies_seen
+        steps = self.warm_up_steps + self.steps
+        # Few directions do without some gradients of the last step.
+        gradients = steps * self.direction_part.gradients - getattr(self.direction_part, "spared", 0)
+        return gradients * self.copies_seen
 
     def describe(self) -> dict[str, Any]:
         """Return every setting as plain values, parts with all options; what came later only where it is used."""
@@ -156,8 +159,8 @@ class GradientSignSettings:
         if self.views is not None:
             described["views"] = [describe_part(VIEWS, view) for view in self.view_parts]
         for name, table in (("direction", DIRECTIONS), ("loss", LOSSES), ("update", UPDATES)):
-            if described[name] != getattr(type(self), name):
-                described[name] = describe_part(table, getattr(self, f"{name}_part"))
+            default, part = getattr(type(self), name), getattr(self, f"{name}_part")
+            described[name] = default if part == table[default]() else describe_part(table, part)
         unused = {name for name in _LATER if described[name] == getattr(type(self), name)}
         return {name: value for name, value in described.items() if name not in unused}
 

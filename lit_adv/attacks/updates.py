@@ -37,8 +37,7 @@ class Sign:
 
     Attributes:
         decay: A pixel whose g has changed its sign moves by this factor less from then on: eta of the decay indicator
-        of
-            GRA (Zhu et al., 2023), 0.94 there; 1 for steps of one length.
+            of GRA (Zhu et al., 2023), 0.94 there; 1 for steps of one length.
     """
 
     bounds: ClassVar = {"decay": (0.01, 1)}
@@ -79,7 +78,13 @@ class AdamTanh:
         scale: lambda.
     """
 
-    bounds: ClassVar = {"mu_1": (0, inf), "mu_2": (1e-6, inf), "beta_1": (0, 0.9999), "beta_2": (0, 0.9999)}
+    bounds: ClassVar = {
+        "mu_1": (0, inf),
+        "mu_2": (1e-6, inf),
+        "beta_1": (0, 0.9999),
+        "beta_2": (0, 0.9999),
+        "scale": (0, inf),
+    }
 
     mu_1: float = 1.5
     mu_2: float = 1.9

@@ -68,7 +68,8 @@ class Run:
         return [int(member) for member in draws]
 
 
-#: Maps the point of a step, what the update has accumulated and the step's number to the step's gradient.
+#: Maps the point x that a step starts from, the point that its gradient is for (the look-ahead point, or x itself) and
+#: the step's number to the step's gradient.
 Step = Callable[[Tensor, Tensor, int], Tensor]
 
 

@@ -38,7 +38,7 @@ class EnhancedMomentum:
         last = torch.zeros_like(run.images)
         factors = [self.radius * (2 * i / (self.samples - 1) - 1) for i in range(self.samples)]
 
-        def step(point: Tensor, accumulated: Tensor, t: int) -> Tensor:
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             nonlocal last
             total = torch.zeros_like(point)
             for i, factor in enumerate(factors):

@@ -40,7 +40,7 @@ class GradientRelevance:
     def begin(self, run: Run) -> Step:
         """Nothing is carried from step to step."""
 
-        def step(point: Tensor, accumulated: Tensor, t: int) -> Tensor:
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             own = run.gradient(point, step=t, number=0)
             mean = torch.zeros_like(own)
             for i in range(self.samples):

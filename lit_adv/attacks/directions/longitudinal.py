@@ -31,7 +31,7 @@ class Longitudinal:
     def begin(self, run: Run) -> Step:
         """Start with the first member."""
 
-        def step(point: Tensor, accumulated: Tensor, t: int) -> Tensor:
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             total = torch.zeros_like(point)
             for i in range(self.members):
                 member = (t * self.members + i) % run.members

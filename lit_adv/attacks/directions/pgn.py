@@ -40,7 +40,7 @@ class PenalizedGradientNorm:
     def begin(self, run: Run) -> Step:
         """Nothing is carried from step to step."""
 
-        def step(point: Tensor, accumulated: Tensor, t: int) -> Tensor:
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             total = torch.zeros_like(point)
             for i in range(self.samples):
                 neighbor = run.neighbor(point, self.zeta * run.eps, t * self.samples + i)

@@ -15,7 +15,7 @@ class Plain:
 
     def begin(self, run: Run) -> Step:
         """Take the gradient where the step starts."""
-        return lambda point, accumulated, t: run.gradient(point, step=t, number=0)
+        return lambda start, point, t: run.gradient(point, step=t, number=0)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class VarianceReducedEnsemble:
     def begin(self, run: Run) -> Step:
         """Nothing is carried from step to step."""
 
-        def step(point: Tensor, accumulated: Tensor, t: int) -> Tensor:
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             whole = run.gradient(point, step=t, number=0)
             x, h = point, torch.zeros_like(point)
             for m, k in enumerate(run.draw_members(self.inner, t)):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.views.base import Moment, Scene, Transform, as_tensor, each
+from lit_adv.randomness import keyed_uniform
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Admix:
         order = torch.tensor(sorted(range(len(scene.keys)), key=scene.keys.__getitem__), device=others.device)
         candidates = others[:, order]
         counts = candidates.sum(1)
-        uniform = scene.uniform("admix", self.copies)
+        # Each step has its set of m_2 partners, which other views' copies share.
+        uniform = keyed_uniform(scene.seed, "admix" + scene.part, scene.keys, scene.steps, self.copies).to(order.device)
         partners = scene.images - scene.zero
         rank = candidates.cumsum(1)
 
         def mix(centered: Tensor, moment: Moment) -> Tensor:
             copy = as_tensor(moment.copy, len(centered), centered.device)
-            number = uniform[:, moment.step, moment.slot].gather(1, copy[:, None])[:, 0]
+            number = uniform[:, moment.step].gather(1, copy[:, None])[:, 0]
             wanted = (number * counts).long() + 1  # the first has rank 1
             partner = order[((rank == wanted[:, None]) & candidates).int().argmax(1)]
             strength = each((counts > 0) * self.strength).to(centered)

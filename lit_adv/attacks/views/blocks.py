@@ -28,8 +28,7 @@ def cut(sizes: Tensor, order: Tensor | None, side: int) -> Strips:
 
     Args:
         sizes: float64 [B, n] in [0, 1); strip i takes a share of ``sizes[i]`` in their sum, rounded to whole pixels at
-        its
-            ends. A strip may be empty.
+            its ends. A strip may be empty.
         order: float64 [B, n]; strips are put into the order of these numbers. None leaves them as they are.
         side: Length of the axis, in pixels.
 

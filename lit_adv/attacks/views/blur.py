@@ -40,7 +40,8 @@ class Blur:
 
 def blur_matrix(sigma: Tensor, side: int) -> Tensor:
     """Return the blur of one axis by standard deviations [B] in pixels, [B, side, side]."""
-    positions = torch.arange(side, dtype=sigma.dtype, device=sigma.device)
-    distance = (positions[:, None] - positions) / sigma.clamp(min=1e-3).view(-1, 1, 1)
-    taps = torch.arange(-side, side + 1, dtype=sigma.dtype, device=sigma.device) / sigma.clamp(min=1e-3)[:, None]
-    return (-(distance**2) / 2).exp() / (-(taps**2) / 2).exp().sum(1).view(-1, 1, 1)
+    distances = torch.arange(-side, side + 1, device=sigma.device)
+    taps = (-((distances / sigma.clamp(min=1e-3)[:, None]) ** 2) / 2).exp()
+    taps = taps / taps.sum(1, keepdim=True)
+    positions = torch.arange(side, device=sigma.device)
+    return taps[:, positions[:, None] - positions + side]

@@ -62,8 +62,8 @@ def turned(vertical: Strips, horizontal: Strips, angles: Tensor) -> tuple[Tensor
         Rows and columns, int64 [B, H, W]; -1 where a pixel comes from outside of its block.
     """
     batch = torch.arange(len(angles), device=angles.device)[:, None, None]
-    angle = angles[batch, vertical.strip[:, :, None], horizontal.strip[:, None, :]]
-    cosine, sine = angle.cos(), angle.sin()
+    block = (batch, vertical.strip[:, :, None], horizontal.strip[:, None, :])
+    cosine, sine = angles.cos()[block], angles.sin()[block]
     y, x = vertical.offset[:, :, None], horizontal.offset[:, None, :]  # from the block's center
     half_height, half_width = vertical.length[:, :, None] / 2, horizontal.length[:, None, :] / 2
     # The pixel's place in its block, to the nearest pixel; rounding away from 1e-9 settles ties of right angles.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lit_adv.attacks.checks import check_types
 from lit_adv.attacks.views.base import Moment, Scene, Transform, as_tensor, each
 from lit_adv.attacks.views.diverse import Interpolation, diverse_input, draw_axes
 
@@ -19,7 +20,7 @@ class DiversityEnsemble:
     """The diversity ensemble.
 
     Attributes:
-        ratios: R / H of each copy, above 1.
+        ratios: R / H of each copy, above 1, at most 10.
         interpolation: Of both resizings.
     """
 
@@ -27,8 +28,9 @@ class DiversityEnsemble:
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        if not self.ratios or min(self.ratios) <= 1:
-            raise ValueError(f"ratios is {list(self.ratios)}, but must be numbers above 1")
+        check_types(self)
+        if not self.ratios or not all(1 < ratio <= 10 for ratio in self.ratios):
+            raise ValueError(f"ratios is {list(self.ratios)}, but must be numbers above 1, at most 10")
 
     @property
     def copies(self) -> int:

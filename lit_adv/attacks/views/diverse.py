@@ -149,20 +149,25 @@ def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
             2, source[..., None], inside[..., None].float()
         )
     up = _bilinear_matrix(axis.canvas, axis.side, axis.size, axis.offset)
-    down = _bilinear_matrix(axis.side, axis.canvas, torch.tensor([axis.side], device=up.device), None)
+    lower, upper, fraction = _bilinear_sources(torch.arange(axis.side, device=up.device), axis.canvas, axis.side)
+    composed = torch.lerp(up[:, lower], up[:, upper], fraction[:, None])
     identity = torch.eye(axis.side, dtype=up.dtype, device=up.device)
-    return torch.where(axis.applied[:, None, None], down @ up, identity)
+    return torch.where(axis.applied[:, None, None], composed, identity)
 
 
-def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor | None) -> Tensor:
+def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor) -> Tensor:
     """Return [B, rows, side]: resize ``side`` pixels to ``size`` and place them ``offset`` rows down."""
-    position = torch.arange(rows, device=size.device) - (0 if offset is None else offset[:, None])
+    position = torch.arange(rows, device=size.device) - offset[:, None]
     inside = (position >= 0) & (position < size[:, None])
-    # Pixel centers map to pixel centers (align_corners=False).
-    source = ((position + 0.5) * (side / size[:, None].double()) - 0.5).clamp(0, side - 1)
-    lower = source.floor().long()
-    fraction = source - lower
+    lower, upper, fraction = _bilinear_sources(position, side, size[:, None])
     matrix = torch.zeros(len(size), rows, side, dtype=torch.float64, device=size.device)
-    matrix.scatter_add_(2, lower[..., None], (1 - fraction)[..., None])
-    matrix.scatter_add_(2, (lower + 1).clamp(max=side - 1)[..., None], fraction[..., None])
-    return matrix * inside[..., None]
+    matrix.scatter_add_(2, lower[..., None], torch.where(inside, 1 - fraction, 0)[..., None])
+    return matrix.scatter_add_(2, upper[..., None], torch.where(inside, fraction, 0)[..., None])
+
+
+def _bilinear_sources(position: Tensor, side: int, size: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return between which of ``side`` pixels each of ``size`` lies, and how far it is from the first, in float64."""
+    # Pixel centers map to pixel centers (align_corners=False).
+    source = ((position.double() + 0.5) * (side / size) - 0.5).clamp(0, side - 1)
+    lower = source.floor().long()
+    return lower, (lower + 1).clamp(max=side - 1), source - lower

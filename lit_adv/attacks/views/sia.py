@@ -46,7 +46,10 @@ class StructureInvariant:
         def change(centered: Tensor, moment: Moment) -> Tensor:
             numbers = uniform[:, moment.step, moment.slot]
             tops, lefts, choices, amounts = torch.split(numbers, [n, n, n * n, n * n], dim=1)
-            vertical, horizontal = cut(tops, None, height), cut(lefts, None, width)
+            # Shares of exponential numbers are the lengths between uniform points.
+            vertical, horizontal = (
+                cut(-torch.log1p(-sizes), None, side) for sizes, side in ((tops, height), (lefts, width))
+            )
             blocks = vertical.strip[:, :, None] * n + horizontal.strip[:, None, :]
             chosen, amount = (
                 per_block.gather(1, blocks.flatten(1)).view_as(blocks) for per_block in ((choices * 7).long(), amounts)
@@ -77,8 +80,9 @@ def sources(vertical: Strips, horizontal: Strips, chosen: Tensor, amount: Tensor
     device = chosen.device
     row = torch.arange(chosen.shape[1], device=device)[:, None] - top  # within the block
     column = torch.arange(chosen.shape[2], device=device) - left
-    row = torch.where(chosen == SHIFT_DOWN, (row - (amount * tall).long()) % tall, row)
-    column = torch.where(chosen == SHIFT_RIGHT, (column - (amount * wide).long()) % wide, column)
+    row = torch.where(chosen == SHIFT_DOWN, row - (amount * tall).long(), row)
+    column = torch.where(chosen == SHIFT_RIGHT, column - (amount * wide).long(), column)
+    row, column = torch.where(row < 0, row + tall, row), torch.where(column < 0, column + wide, column)
     row = torch.where((chosen == FLIP_DOWN) | (chosen == TURN), tall - 1 - row, row)
     column = torch.where((chosen == FLIP_RIGHT) | (chosen == TURN), wide - 1 - column, column)
     return row + top, column + left
