@@ -168,6 +168,6 @@ def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor) -> Tens
 def _bilinear_sources(position: Tensor, side: int, size: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
     """Return between which of ``side`` pixels each of ``size`` lies, and how far it is from the first, in float64."""
     # Pixel centers map to pixel centers (align_corners=False).
-    source = ((position.double() + 0.5) * (side / size) - 0.5).clamp(0, side - 1)
+    source = ((position.double() + 0.5) * side / size - 0.5).clamp(0, side - 1)
     lower = source.floor().long()
     return lower, (lower + 1).clamp(max=side - 1), source - lower
