@@ -87,11 +87,12 @@ def keyed_field(seed: int, purpose: str, keys: Sequence[str], index: int, *shape
         A float32 tensor [B, *shape], multiples of 2^-24.
     """
     digests = [blake2b("\0".join((str(seed), purpose, key)).encode(), digest_size=8).digest() for key in keys]
-    states = torch.tensor([int.from_bytes(d, "little", signed=True) for d in digests], device=device).view(-1, 1)
+    words = [int.from_bytes(digest, "little", signed=True) for digest in digests]
+    states = torch.tensor(words, dtype=torch.int64, device=device).view(-1, 1)
     count = math.prod(shape)
     numbers = torch.arange(1 + index * count, 1 + (index + 1) * count, device=device)
     numbers.mul_(_signed(0x9E3779B97F4A7C15))
-    field = torch.empty(len(keys), count, device=device)
+    field = torch.empty(len(keys), count, dtype=torch.float32, device=device)
     # A CPU keeps the numbers of one image in its cache, and is several times as fast image by image.
     for part in range(len(keys)) if device.type == "cpu" else [slice(None)]:
         bits = _mix(numbers + states[part]).bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
