@@ -27,7 +27,7 @@ def parse_part(kind: str, table: Mapping[str, type[Part]], spec: Any) -> Part:
     """
     name, options = _split(kind, spec)
     if name not in table:
-        close = difflib.get_close_matches(name, table, n=1)
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), table, n=1)
         hint = f", did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown {kind} {name!r}{hint}; known: {', '.join(table)}")
     part = table[name]

@@ -15,7 +15,7 @@ from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSet
 from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.attacks.named import CARLINI_WAGNER, FAMILY
-from lit_adv.attacks.settings import GradientSignSettings
+from lit_adv.attacks.settings import REPLACED_BY_VIEWS, GradientSignSettings
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,10 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         # The library's defaults have a part in what the attack does, and they come with its version.
         return {**options, "version": _version(name.split(".")[0])}
     settings = _settings(name, options)
-    return asdict(settings) if isinstance(settings, CarliniWagnerSettings) else settings.describe()
+    if isinstance(settings, CarliniWagnerSettings):
+        return asdict(settings)
+    # What a named attack has and an option takes back is said too, so that a description makes the attack it is of.
+    return {setting: getattr(settings, setting) for setting in FAMILY[name].settings} | settings.describe()
 
 
 def count_passes(name: str, **options: Any) -> int:
@@ -124,7 +127,10 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
     for option in options:
         if option not in known:
             raise ValueError(f"attack {name!r} has no option {option!r}; its options: {', '.join(known)}")
-    return kind(**{**(FAMILY[name].settings if name in FAMILY else {}), **options})
+    row = FAMILY[name].settings if name in FAMILY else {}
+    if options.get("views") is not None:
+        row = {setting: value for setting, value in row.items() if setting not in REPLACED_BY_VIEWS}
+    return kind(**{**row, **options})
 
 
 def _version(package: str) -> str | None:

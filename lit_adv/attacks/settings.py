@@ -31,6 +31,13 @@ _LATER = (
     "warm_up_factor",
 )
 
+#: Settings that say nothing where there are views, and the views that say the same.
+REPLACED_BY_VIEWS = {
+    "scale_copies": "{{scale: {}}}",
+    "diversity_probability": "{{diverse: {}}}",
+    "interpolation": "{{diverse: {{interpolation: {}}}}}",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class GradientSignSettings:
@@ -53,7 +60,8 @@ class GradientSignSettings:
         interpolation: Of the diverse input's resizings.
         views: How the surrogate is shown the image, in this order: names of :data:`lit_adv.attacks.views.VIEWS`, or
             mappings such as ``{bsr: {blocks: 2}}``, ``{scale: 5}``, ``{diverse: 0.5}``. Each copy of one view is shown
-            as each copy of the others. None for the diverse input and the scale copies of the settings above.
+            as each copy of the others. None for the diverse input and the scale copies of the settings above; given,
+            they take the place of those that a named attack has.
         direction: Where the gradient is taken: one of :data:`lit_adv.attacks.directions.DIRECTIONS`, or a mapping such
             as ``{vni: {samples: 5}}``.
         loss: One of :data:`lit_adv.attacks.losses.LOSSES`, or a mapping.
@@ -105,10 +113,11 @@ class GradientSignSettings:
         if self.views is None:
             # D and S_i are linear about the same zero, so their order does not matter.
             return (Diverse(self.diversity_probability, self.interpolation), Scale(self.scale_copies))
-        for setting in ("scale_copies", "diversity_probability"):
+        if not isinstance(self.views, list):
+            raise ValueError(f"views is {self.views!r}, but must be a list such as [{{scale: 5}}, bsr]")
+        for setting, as_view in REPLACED_BY_VIEWS.items():
             if (value := getattr(self, setting)) != getattr(type(self), setting):
-                name = {"scale_copies": "scale", "diversity_probability": "diverse"}[setting]
-                raise ValueError(f"views and {setting} are both given: put {{{name}: {value}}} into views")
+                raise ValueError(f"views and {setting} are both given: put {as_view.format(value)} into views")
         return tuple(parse_part("view", VIEWS, spec) for spec in self.views)
 
     @cached_property
