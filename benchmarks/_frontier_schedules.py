@@ -4,6 +4,7 @@ A schedule is called by what it changes of ``si_ni_ti_dim``, as in ``m5-k1-t20-p
 turn, 20 steps, D with probability 1. A named attack is a schedule, too.
 """
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -50,9 +51,10 @@ def parse_schedule(name: str) -> Schedule:
     """Read a schedule's name.
 
     Args:
-        name: A named attack, or parts joined by hyphens: ``m5`` scale copies, ``k2`` of them a step in turn or ``kd2``
-            drawn, ``t20`` steps, ``p1`` probability of D, ``mu0.9`` momentum, ``w15`` kernel, ``a1.5`` times eps / T a
-            step (with ``t``), ``unit`` for copies that fade to black.
+        name: A named attack; or a name of one's own with what differs from ``mi_fgsm`` in JSON, as in
+            ``turned={"views": [{"affine": 20}]}``; or parts joined by hyphens: ``m5`` scale copies, ``k2`` of them a
+            step in turn or ``kd2`` drawn, ``t20`` steps, ``p1`` probability of D, ``mu0.9`` momentum, ``w15`` kernel,
+            ``a1.5`` times eps / T a step (with ``t``), ``unit`` for copies that fade to black.
 
     Returns:
         The schedule.
@@ -66,6 +68,9 @@ def parse_schedule(name: str) -> Schedule:
     """
     if name in list_attacks():
         return Schedule(name, name, {})
+    own_name, equals, text = name.partition("=")
+    if equals:
+        return Schedule(own_name, "mi_fgsm", json.loads(text))
     options: dict[str, Any] = {}
     for part in name.split("-"):
         match = re.fullmatch(r"([a-z]+)([0-9.]+)", part)

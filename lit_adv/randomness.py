@@ -1,10 +1,12 @@
 """Random numbers that belong to an image, not to a process.
 
-Every draw comes from a counter-based generator (Philox) keyed by the seed, the purpose and the sample's key.
-An image therefore sees the same numbers whatever batch it sits in, whichever worker read it, on any rank and
-after any restart.
+Every draw comes from a counter-based generator keyed by the seed, the purpose and the sample's key: Philox for a few
+numbers an image, and SplitMix64, made of plain tensor operations on the images' own device, for a number a pixel. An
+image therefore sees the same numbers whatever batch it sits in, whichever worker read it, on any rank and after any
+restart.
 """
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -65,6 +67,67 @@ def keyed_normal(seed: int, purpose: str, keys: Sequence[str], *shape: int) -> T
     """
     draws = [keyed_generator(seed, purpose, key).standard_normal(shape, dtype=np.float32) for key in keys]
     return _stack(draws, (0, *shape), np.float32)
+
+
+def keyed_field(seed: int, purpose: str, keys: Sequence[str], index: int, *shape: int, device: torch.device) -> Tensor:
+    """Draw a uniform number in [0, 1) for each pixel, on the images' device.
+
+    The numbers are those of SplitMix64 (Steele et al., 2014), of whose sequence field ``index`` of an image takes
+    numbers ``index * n`` to ``(index + 1) * n - 1``, n being the pixels of a field.
+
+    Args:
+        seed: The user's seed.
+        purpose: What the numbers are for.
+        keys: The B samples' keys.
+        index: Which of the fields of this purpose; 0 and up. They do not overlap.
+        *shape: The shape of one image's field, the same for all fields of a purpose.
+        device: Where the numbers are made; they are the same on every device.
+
+    Returns:
+        A float32 tensor [B, *shape], multiples of 2^-24.
+    """
+    digests = [blake2b("\0".join((str(seed), purpose, key)).encode(), digest_size=8).digest() for key in keys]
+    words = [int.from_bytes(digest, "little", signed=True) for digest in digests]
+    states = torch.tensor(words, dtype=torch.int64, device=device).view(-1, 1)
+    count = math.prod(shape)
+    numbers = torch.arange(1 + index * count, 1 + (index + 1) * count, device=device)
+    numbers.mul_(_signed(0x9E3779B97F4A7C15))
+    field = torch.empty(len(keys), count, dtype=torch.float32, device=device)
+    # A CPU keeps the numbers of one image in its cache, and is several times as fast image by image.
+    for part in range(len(keys)) if device.type == "cpu" else [slice(None)]:
+        bits = _mix(numbers + states[part]).bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
+        field[part] = bits
+    return field.mul_(2.0**-24).view(len(keys), *shape)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """Return SplitMix64's function of words, int64, which are overwritten."""
+    z = _xor_shift(z, 30).mul_(_signed(0xBF58476D1CE4E5B9))
+    z = _xor_shift(z, 27).mul_(_signed(0x94D049BB133111EB))
+    return _xor_shift(z, 31)
+
+
+def keyed_normal_field(
+    seed: int, purpose: str, keys: Sequence[str], index: int, *shape: int, device: torch.device
+) -> Tensor:
+    """Draw a standard normal number for each pixel, on the images' device; see :func:`keyed_field` for the arguments.
+
+    Returns:
+        A float32 tensor [B, *shape], made of two fields by Box and Muller's transform.
+    """
+    radius = keyed_field(seed, purpose, keys, 2 * index, *shape, device=device).neg_().log1p_().mul_(-2).sqrt_()
+    angle = keyed_field(seed, purpose, keys, 2 * index + 1, *shape, device=device).mul_(2 * math.pi)
+    return radius.mul_(angle.cos_())
+
+
+def _signed(word: int) -> int:
+    """Return the int64 that has the bits of an unsigned word."""
+    return word - (1 << 64)
+
+
+def _xor_shift(z: Tensor, by: int) -> Tensor:
+    """Make z ^ (z >>> by) of z; the shift brings in zeros, as that of unsigned numbers does."""
+    return z.bitwise_xor_((z >> by).bitwise_and_((1 << (64 - by)) - 1))
 
 
 def _stack(blocks: Sequence[npt.NDArray[Any]], empty: tuple[int, ...], dtype: npt.DTypeLike) -> Tensor:

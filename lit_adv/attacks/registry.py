@@ -2,8 +2,10 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -11,50 +13,40 @@ from torch import nn
 from lit_adv.attacks.base import Attack
 from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
 from lit_adv.attacks.foreign import ForeignAttack
-from lit_adv.attacks.gradient_sign import GradientSignAttack, GradientSignSettings
-
-_NI: dict[str, Any] = {"nesterov": True}
-_SI: dict[str, Any] = {"scale_copies": 5}
-_DI: dict[str, Any] = {"diversity_probability": 0.5}
-_TI: dict[str, Any] = {"kernel_size": 7}
-_ONE_IN_TURN: dict[str, Any] = {"diversity_probability": 1.0, "copies_a_step": 1}
-_NO_MOMENTUM: dict[str, Any] = {"momentum": 0.0}
-
-#: Where each named attack differs from the defaults of :class:`GradientSignSettings`. In the paper DIM, TIM and
-#: TI-DIM carry momentum.
-FAMILY: dict[str, dict[str, Any]] = {
-    "fgsm": _NO_MOMENTUM | {"steps": 1},
-    "i_fgsm": _NO_MOMENTUM,
-    "pgd": _NO_MOMENTUM | {"random_start": True},
-    "mi_fgsm": {},
-    "ni_fgsm": _NI,
-    "dim": _DI,
-    "tim": _TI,
-    "ti_dim": _TI | _DI,
-    "si_fgsm": _NO_MOMENTUM | _SI,
-    "si_mi_fgsm": _SI,
-    "si_ni_fgsm": _SI | _NI,
-    "si_ni_dim": _SI | _NI | _DI,
-    "si_ni_tim": _SI | _NI | _TI,
-    "si_ni_ti_dim": _SI | _NI | _TI | _DI,
-    # Not the paper's: each step sees one of the copies, through a view of its own.
-    "si_ni_ti_dim_fast": _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 20},
-    "si_ni_ti_dim_strong": _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 50},
-}
-
-#: Settings that came later. A description has them where they are used alone, so that folders that were made before
-#: can be completed.
-_LATER = ("copies_a_step", "copy_order")
+from lit_adv.attacks.gradient_sign import GradientSignAttack
+from lit_adv.attacks.named import CARLINI_WAGNER, FAMILY
+from lit_adv.attacks.settings import REPLACED_BY_VIEWS, GradientSignSettings
 
 
-def list_attacks() -> list[str]:
-    """Return the names that :func:`create_attack` knows.
+@dataclass(frozen=True)
+class AttackCard:
+    """What a named attack is.
+
+    Attributes:
+        paper: Where it comes from.
+        passes: Forward and backward passes of the surrogate that an image takes.
+        parts: Every setting that differs from plain MI-FGSM's, by name.
+    """
+
+    paper: str
+    passes: int
+    parts: Mapping[str, Any]
+
+
+@cache
+def list_attacks() -> Mapping[str, AttackCard]:
+    """Return the attacks that :func:`create_attack` knows by name, with their papers, passes and parts.
 
     Example:
-        >>> list_attacks()[-2:]
-        ['si_ni_ti_dim_strong', 'cw']
+        >>> list_attacks()["vmi_fgsm"].passes, list_attacks()["dim"].parts
+        (190, {'diversity_probability': 0.5})
     """
-    return [*FAMILY, "cw"]
+    cards = {
+        name: AttackCard(row.paper, GradientSignSettings(**row.settings).passes, dict(row.settings))
+        for name, row in FAMILY.items()
+    }
+    cards["cw"] = AttackCard(CARLINI_WAGNER, CarliniWagnerSettings().passes, {})
+    return MappingProxyType(cards)
 
 
 def create_attack(name: str, model: nn.Module, **options: Any) -> Attack:
@@ -101,8 +93,10 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
         # The library's defaults have a part in what the attack does, and they come with its version.
         return {**options, "version": _version(name.split(".")[0])}
     settings = _settings(name, options)
-    unused = {setting for setting in _LATER if getattr(settings, setting, ...) == getattr(type(settings), setting, ...)}
-    return {setting: value for setting, value in asdict(settings).items() if setting not in unused}
+    if isinstance(settings, CarliniWagnerSettings):
+        return asdict(settings)
+    # What a named attack has and an option takes back is said too, so that a description makes the attack it is of.
+    return {setting: getattr(settings, setting) for setting in FAMILY[name].settings} | settings.describe()
 
 
 def count_passes(name: str, **options: Any) -> int:
@@ -133,7 +127,10 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
     for option in options:
         if option not in known:
             raise ValueError(f"attack {name!r} has no option {option!r}; its options: {', '.join(known)}")
-    return kind(**{**FAMILY.get(name, {}), **options})
+    row = FAMILY[name].settings if name in FAMILY else {}
+    if options.get("views") is not None:
+        row = {setting: value for setting, value in row.items() if setting not in REPLACED_BY_VIEWS}
+    return kind(**{**row, **options})
 
 
 def _version(package: str) -> str | None:

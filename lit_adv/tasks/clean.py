@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_adv.attacks.scale import ZERO
+from lit_adv.attacks.views.base import ZERO
 from lit_adv.data.batch import CleanAnswers, ImageBatch
 from lit_adv.models import keep_freed_memory, optimize, to_float
 from lit_adv.models.classifier import cross_entropy

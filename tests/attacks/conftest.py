@@ -5,12 +5,17 @@ from torch import Tensor, nn
 SIDE = 20
 
 
-@pytest.fixture
-def network() -> nn.Module:
-    """A small random network in float64, smooth so that no two ways to compute it round to other signs."""
-    torch.manual_seed(0)
+def tiny_network(seed: int) -> nn.Module:
+    """Make a small random network in float64, smooth so that no two ways to compute it round to other signs."""
+    torch.manual_seed(seed)
     layers = (nn.Conv2d(3, 6, 3, padding=1), nn.Softplus(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(600, 5))
     return nn.Sequential(*layers).double().eval()
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """The first of the tiny networks."""
+    return tiny_network(0)
 
 
 @pytest.fixture

@@ -1,104 +1,239 @@
 """The gradient-sign family once more, as a plain loop over images in float64.
 
-Written from the algorithm's text, independent of the package: no batches, no precomputed maps, and every step a
-call of numpy, scipy or torch.
+Written from the papers' text, independent of the package: no batches, no precomputed maps, and every step a call of
+numpy, scipy or torch. It shares with the package what its settings say and where random numbers come from, no more.
 """
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.signal import convolve2d
 from scipy.stats import norm
 from torch import Tensor, nn
 
+from lit_adv.randomness import keyed_uniform
+from tests.attacks.reference_directions import DIRECTIONS, Take, World
+from tests.attacks.reference_views import VIEWS, Array, Showing
+
 
 @dataclass
-class View:
-    """One random view: resize to ``size`` x ``size``, pad at ``top``, ``left``."""
+class Surrogate:
+    """One or several networks; several are fused by the weighted mean of their logits."""
 
-    size: int
-    top: int
-    left: int
+    members: Sequence[nn.Module]
+    weights: Sequence[float]
 
-
-def diverse_input(image: Tensor, view: View | None, fill: float, mode: str) -> Tensor:
-    """Resize [3, H, H], pad to side round(H * 331 / 299), resize back: three library calls."""
-    if view is None:
-        return image
-    side = image.shape[-1]
-    canvas = round(side * 331 / 299)
-    resized = F.interpolate(image[None], (view.size, view.size), mode=mode)
-    right, bottom = canvas - view.size - view.left, canvas - view.size - view.top
-    padded = F.pad(resized, (view.left, right, view.top, bottom), value=fill)
-    return F.interpolate(padded, (side, side), mode=mode)[0]
+    def logits(self, image: Tensor, member: int | None) -> Tensor:
+        """Return the logits of one image [3, H, W], [classes]."""
+        if member is not None:
+            return self.members[member](image[None])[0]  # type: ignore[no-any-return]
+        total = sum(w * m(image[None])[0] for w, m in zip(self.weights, self.members, strict=True))
+        return total / sum(self.weights)  # type: ignore[return-value]
 
 
-def convolve(gradient: np.ndarray, size: int) -> np.ndarray:
+def loss_of(name: str, options: dict[str, Any], logits: Tensor, label: int, origin: int) -> Tensor:
+    """Return what an untargeted attack drives up."""
+    if name == "cross_entropy":
+        return -logits.log_softmax(0)[label]
+    if name == "logit":
+        return -logits[label]
+    if name == "margin":
+        return torch.stack([z for k, z in enumerate(logits) if k != label]).max() - logits[label]
+    assert name == "po_trip"
+    wanted, true = torch.zeros_like(logits), torch.zeros_like(logits)
+    wanted[label], true[origin] = 1, 1
+    u = logits / sum(abs(z) for z in logits)
+    v = torch.maximum(wanted - options["shrink"], torch.zeros(()))
+    poincare = torch.arccosh(1 + 2 * ((u - v) @ (u - v)) / ((1 - u @ u) * (1 - v @ v)))
+    to_wanted, to_true = (1 - (logits @ one).abs() / logits.norm() for one in (wanted, true))
+    triplet = torch.maximum(to_wanted - to_true + options["margin"], torch.zeros(()))
+    return poincare + options["weight"] * triplet
+
+
+def convolve(gradient: Array, size: int) -> Array:
     """Convolve each channel with the normal density sampled over [-3, 3]; zeros outside."""
     density = norm.pdf(np.linspace(-3, 3, size))
     kernel = np.outer(density, density)
     return np.stack([convolve2d(channel, kernel / kernel.sum(), mode="same") for channel in gradient])
 
 
-def gradient_sign(
-    network: nn.Module,
-    image: np.ndarray,
-    label: int,
-    *,
-    eps: float = 16 / 255,
-    steps: int = 10,
-    step_size: float | None = None,
-    momentum: float = 1.0,
-    nesterov: bool = False,
-    scale_copies: int = 1,
-    copies: list[list[int]] | None = None,
-    zero: float = 0.5,
-    views: list[list[View | None]] | None = None,
-    mode: str = "nearest",
-    kernel_size: int = 0,
-    l1: bool = False,
-    start: np.ndarray | None = None,
-    sign: int = 1,
-) -> np.ndarray:
-    """Attack one image, [3, H, W] in float64. ``copies`` holds the indices of the copies that each step sees."""
-    alpha = eps / steps if step_size is None else step_size
-    x, g = (image if start is None else start).copy(), np.zeros_like(image)
-    for t in range(steps):
-        x_nes = x + alpha * momentum * g if nesterov else x
-        gradient = np.zeros_like(image)
-        seen_now = list(range(scale_copies)) if copies is None else copies[t]
-        for j, i in enumerate(seen_now):
-            leaf = torch.from_numpy(x_nes).requires_grad_()
-            scaled = zero + (leaf - zero) / 2**i
-            seen = diverse_input(scaled, views[t][j] if views else None, zero, mode)
-            loss = -network(seen[None]).log_softmax(1)[0, label]
-            gradient += torch.autograd.grad(loss, leaf)[0].numpy()
-        gradient *= sign / len(seen_now)
-        if kernel_size:
-            gradient = convolve(gradient, kernel_size)
-        size = np.abs(gradient).sum() if l1 else np.abs(gradient).mean()
-        g = momentum * g + (gradient / size if size > 0 else gradient)
-        x = np.clip(x + alpha * np.sign(g), image - eps, image + eps).clip(0, 1)
+def plain_attack(
+    network: nn.Module | Surrogate, images: Tensor, labels: Tensor, keys: Sequence[str], settings: dict[str, Any]
+) -> Tensor:
+    """Attack each image of a batch alone.
+
+    Args:
+        network: The surrogate, in float64.
+        images: [B, 3, H, H] in float64.
+        labels: [B].
+        keys: The B keys.
+        settings: What :func:`lit_adv.attacks.describe_attack` says of the attack: parts have all of their options.
+
+    Returns:
+        [B, 3, H, H].
+    """
+    surrogate = network if isinstance(network, Surrogate) else Surrogate([network], [1.0])
+    batch = [image.numpy() for image in images]
+    made = [_attack_one(surrogate, batch, labels.tolist(), keys, b, settings) for b in range(len(batch))]
+    return torch.from_numpy(np.stack(made))
+
+
+def _attack_one(
+    surrogate: Surrogate, batch: list[Array], labels: list[int], keys: Sequence[str], b: int, settings: dict[str, Any]
+) -> Array:
+    image, key, seed = batch[b], keys[b], settings["seed"]
+    eps = _fraction(settings["eps"])
+    steps, warm_up = settings["steps"], settings.get("warm_up_steps", 0)
+    alpha = _fraction(settings["step_size"] or eps / steps * settings.get("step_factor", 1))
+    label, origin, sign = _goal(surrogate, image, labels[b], key, settings)
+    views = _named(settings.get("views") or _flat_views(settings))
+    ((direction, options),) = _named([settings.get("direction", "plain")])
+    ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
+    counts = [_copies(name, given) for name, given in views]
+    orders = _copy_orders(settings, key, math.prod(counts), steps + warm_up, GRADIENTS[direction](options))
+    slots = len(orders[0])
+    zero = {"inception": 0.5, "unit": 0.0}[settings["scale_space"]]
+    every_copy = list(itertools.product(*map(range, counts)))
+
+    def gradient(point: Array, t: int, number: int, member: int | None) -> Array:
+        total = np.zeros_like(image)
+        share = slots // GRADIENTS[direction](options)
+        for slot in range(number * share, (number + 1) * share):
+            seen, ways_back, used = point - zero, [], dict[str, int]()
+            for (name, given), copy in zip(views, every_copy[orders[t][slot]], strict=True):
+                used[name] = used.get(name, 0) + 1
+                suffix = "" if used[name] == 1 else f" {used[name]}"
+                showing = Showing(
+                    given, batch, labels, keys, b, seed, suffix, zero, steps + warm_up, slots, t, slot, copy
+                )
+                seen, way_back = VIEWS[name](seen, showing)
+                ways_back.append(way_back)
+            leaf = torch.from_numpy(seen + zero).requires_grad_()
+            value = loss_of(loss, loss_options, surrogate.logits(leaf, member), label, origin)
+            back = torch.autograd.grad(value, leaf)[0].numpy()
+            for way_back in reversed(ways_back):
+                back = way_back(back)
+            total += back
+        return sign * total / share
+
+    world = World(image, key, seed, eps, alpha, steps + warm_up, len(surrogate.members))
+    follow = DIRECTIONS[direction](options, world)
+    move = _mover(settings, steps + warm_up, image)
+    start = image
+    if settings["random_start"]:
+        noise = 2 * keyed_uniform(seed, "random start", [key], *image.shape)[0].numpy() - 1
+        start = np.clip(image + eps * noise, 0, 1)
+    x, g = start, np.zeros_like(image)
+    nesterov = settings["nesterov"] or direction in ("ni", "vni", "longitudinal_ni")
+    for t in range(steps + warm_up):
+        length = alpha * settings.get("warm_up_factor", 10.0) if t < warm_up else alpha
+        ahead = x + length * settings["momentum"] * g if nesterov else x
+        take: Take = lambda point, number, member=None: gradient(point, t, number, member)  # noqa: B023, E731
+        G = follow(take, x, ahead, t)
+        if settings["kernel_size"]:
+            G = convolve(G, settings["kernel_size"])
+        g, way = move(G, t)
+        x = np.clip(x + length * way, image - eps, image + eps).clip(0, 1)
+        if t + 1 == warm_up:
+            x = start
     return x
 
 
-def tensor_attack(network: nn.Module, images: Tensor, labels: Tensor, **settings: object) -> Tensor:
-    """Attack each image of a batch alone. ``views``, ``copies`` and ``start`` hold one entry for each image."""
-    views = settings.pop("views", None)
-    copies = settings.pop("copies", None)
-    starts = settings.pop("start", None)
-    results = [
-        gradient_sign(
-            network,
-            image.numpy(),
-            int(label),
-            views=None if views is None else views[b],
-            copies=None if copies is None else copies[b],
-            start=None if starts is None else starts[b].numpy(),
-            **settings,
-        )
-        for b, (image, label) in enumerate(zip(images, labels, strict=True))
-    ]
-    return torch.from_numpy(np.stack(results))
+#: Number of gradients a step.
+GRADIENTS = {
+    "plain": lambda o: 1,
+    "ni": lambda o: 1,
+    "vmi": lambda o: 1 + o["samples"],
+    "vni": lambda o: 1 + o["samples"],
+    "emi": lambda o: o["samples"],
+    "gra": lambda o: 1 + o["samples"],
+    "pgn": lambda o: 2 * o["samples"],
+    "longitudinal": lambda o: o["members"],
+    "longitudinal_ni": lambda o: o["members"],
+    "svre": lambda o: 1 + 2 * o["inner"],
+    "cwa": lambda o: 2,
+}
+
+
+def _named(specs: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(spec, {}) if isinstance(spec, str) else next(iter(spec.items())) for spec in specs]
+
+
+def _fraction(value: float | str) -> float:
+    if isinstance(value, str):
+        above, below = value.split("/")
+        return int(above) / int(below)
+    return value
+
+
+def _flat_views(settings: dict[str, Any]) -> list[Any]:
+    probability, mode = settings["diversity_probability"], settings["interpolation"]
+    diverse = [{"diverse": {"probability": probability, "interpolation": mode}}] if probability else []
+    return [*diverse, {"scale": {"copies": settings["scale_copies"]}}]
+
+
+def _copies(name: str, options: dict[str, Any]) -> int:
+    return len(options["ratios"]) if name == "dem" else options.get("copies", 1)
+
+
+def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int, gradients: int) -> list[list[int]]:
+    """Return the copies that each step sees, those of one gradient after those of another."""
+    a_step = settings.get("copies_a_step") or copies
+    if settings.get("copy_order", "in_turn") == "in_turn":
+        endless = itertools.cycle(range(copies))
+        return [[next(endless) for _ in range(gradients * a_step)] for _ in range(steps)]
+    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps * gradients, copies)[0].tolist()
+    drawn = [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
+    return [sum(drawn[t * gradients : (t + 1) * gradients], []) for t in range(steps)]
+
+
+def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: dict[str, Any]) -> tuple[int, int, int]:
+    """Return the class, the class to lead away from, and the sign of the gradient."""
+    with torch.no_grad():
+        clean = surrogate.logits(torch.from_numpy(image), None).tolist()
+    ranked = sorted(range(len(clean)), key=clean.__getitem__)
+    match settings["target"]:
+        case None:
+            return (label if settings["label_source"] == "true" else ranked[-1]), label, 1
+        case "given":
+            return label, ranked[-1], -1
+        case "least_likely":
+            return next(k for k in ranked if k != label), label, -1
+    others = [k for k in range(len(clean)) if k != label]
+    number = keyed_uniform(settings["seed"], "random target", [key]).item()
+    return others[int(number * len(others))], label, -1
+
+
+def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
+    """Return what maps a gradient and its step to what is accumulated and the way in steps alpha."""
+    ((name, o),) = _named([settings.get("update", {"sign": {"decay": 1.0}})])
+    if name == "sign":
+        g, length = np.zeros_like(image), np.full_like(image, 1 / o.get("decay", 1))
+
+        def along_sign(G: Array, t: int) -> tuple[Array, Array]:
+            nonlocal g, length
+            size = np.abs(G).sum() if settings["gradient_norm"] == "l1" else np.abs(G).mean()
+            last, g = g, settings["momentum"] * g + (G / size if size > 0 else G)
+            length = np.where(np.sign(last) == np.sign(g), length, length * o.get("decay", 1))
+            return g, length * np.sign(g)
+
+        return along_sign
+    assert name == "adam_tanh"
+    m, v = [0.0] * image.size, [0.0] * image.size
+    lengths = [(1 - o["beta_1"] ** (t + 1)) / math.sqrt(1 - o["beta_2"] ** (t + 1)) for t in range(steps)]
+
+    def along_tanh(G: Array, t: int) -> tuple[Array, Array]:
+        ratio, way = [0.0] * image.size, [0.0] * image.size
+        for i, value in enumerate(G.ravel().tolist()):
+            m[i] += o["mu_1"] * value
+            v[i] += o["mu_2"] * value * value
+            ratio[i] = m[i] / (math.sqrt(v[i]) + 1e-20)
+            way[i] = lengths[t] / sum(lengths) * steps * math.tanh(o["scale"] * ratio[i])
+        return np.reshape(ratio, image.shape), np.reshape(way, image.shape)
+
+    return along_tanh

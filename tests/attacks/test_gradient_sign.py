@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
-from lit_adv.attacks.registry import FAMILY
+from lit_adv.attacks.named import FAMILY
 from lit_adv.randomness import keyed_uniform
 from tests.attacks.reference import View, tensor_attack
 
@@ -44,7 +44,7 @@ def expected(
     name: str, network: nn.Module, images: Tensor, labels: Tensor, options: dict[str, Any], **changes: object
 ) -> Tensor:
     """Run the reference with the settings of a named attack."""
-    row = FAMILY[name] | {key: options[key] for key in SCHEDULE if key in options}
+    row = FAMILY[name].settings | {key: options[key] for key in SCHEDULE if key in options}
     p, random_start = row.pop("diversity_probability", 0.0), row.pop("random_start", False)
     steps, copies = row.get("steps", 10), row.get("scale_copies", 1)
     a_step, order = row.pop("copies_a_step", None), row.pop("copy_order", "in_turn")

@@ -12,16 +12,47 @@ on the batch it sits in.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_adv.attacks.views.base import Moment, Scene, Transform
+
 Interpolation = Literal["nearest", "bilinear"]
 
 #: R / H in the authors' code: 299-pixel images are padded to 331.
 CANVAS_RATIO = 331 / 299
+
+
+@dataclass(frozen=True)
+class Diverse:
+    """The diverse input.
+
+    Attributes:
+        probability: Probability p that an image is transformed.
+        interpolation: Of both resizings; the authors use ``nearest``.
+    """
+
+    copies: ClassVar = 1
+    bounds: ClassVar = {"probability": (0, 1)}
+
+    probability: float = 0.5
+    interpolation: Interpolation = "nearest"
+
+    def prepare(self, scene: Scene) -> Transform:
+        """Draw how each image is shown each time, and return D."""
+        if self.probability == 0:
+            return lambda centered, moment: centered
+        uniform = scene.uniform("input diversity", 4)
+        height, width = scene.images.shape[-2:]
+
+        def diverse(centered: Tensor, moment: Moment) -> Tensor:
+            axes = draw_axes(uniform[:, moment.step, moment.slot], height, width, self.probability)
+            return diverse_input(centered, axes, self.interpolation)
+
+        return diverse
 
 
 @dataclass(frozen=True)
@@ -43,7 +74,9 @@ class Axis:
     applied: Tensor
 
 
-def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> tuple[Axis, Axis]:
+def draw_axes(
+    uniform: Tensor, height: int, width: int, probability: float, ratio: float = CANVAS_RATIO
+) -> tuple[Axis, Axis]:
     """Turn uniform numbers into random views.
 
     Args:
@@ -51,6 +84,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
         height: Height of the images.
         width: Width of the images.
         probability: The probability p that an image is transformed.
+        ratio: R / H.
 
     Returns:
         The vertical and the horizontal axis. Both share the coin and the relative size.
@@ -58,7 +92,7 @@ def draw_axes(uniform: Tensor, height: int, width: int, probability: float) -> t
     coin, size, top, left = uniform.unbind(1)
 
     def axis(side: int, position: Tensor) -> Axis:
-        canvas = round(side * CANVAS_RATIO)
+        canvas = round(side * ratio)
         sizes = side + (size * (canvas - side)).long()
         offsets = (position * (canvas - sizes + 1)).long()
         return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))
@@ -115,20 +149,25 @@ def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
             2, source[..., None], inside[..., None].float()
         )
     up = _bilinear_matrix(axis.canvas, axis.side, axis.size, axis.offset)
-    down = _bilinear_matrix(axis.side, axis.canvas, torch.tensor([axis.side], device=up.device), None)
+    lower, upper, fraction = _bilinear_sources(torch.arange(axis.side, device=up.device), axis.canvas, axis.side)
+    composed = torch.lerp(up[:, lower], up[:, upper], fraction[:, None])
     identity = torch.eye(axis.side, dtype=up.dtype, device=up.device)
-    return torch.where(axis.applied[:, None, None], down @ up, identity)
+    return torch.where(axis.applied[:, None, None], composed, identity)
 
 
-def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor | None) -> Tensor:
+def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor) -> Tensor:
     """Return [B, rows, side]: resize ``side`` pixels to ``size`` and place them ``offset`` rows down."""
-    position = torch.arange(rows, device=size.device) - (0 if offset is None else offset[:, None])
+    position = torch.arange(rows, device=size.device) - offset[:, None]
     inside = (position >= 0) & (position < size[:, None])
-    # Pixel centers map to pixel centers (align_corners=False).
-    source = ((position + 0.5) * (side / size[:, None].double()) - 0.5).clamp(0, side - 1)
-    lower = source.floor().long()
-    fraction = source - lower
+    lower, upper, fraction = _bilinear_sources(position, side, size[:, None])
     matrix = torch.zeros(len(size), rows, side, dtype=torch.float64, device=size.device)
-    matrix.scatter_add_(2, lower[..., None], (1 - fraction)[..., None])
-    matrix.scatter_add_(2, (lower + 1).clamp(max=side - 1)[..., None], fraction[..., None])
-    return matrix * inside[..., None]
+    matrix.scatter_add_(2, lower[..., None], torch.where(inside, 1 - fraction, 0)[..., None])
+    return matrix.scatter_add_(2, upper[..., None], torch.where(inside, fraction, 0)[..., None])
+
+
+def _bilinear_sources(position: Tensor, side: int, size: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return between which of ``side`` pixels each of ``size`` lies, and how far it is from the first, in float64."""
+    # Pixel centers map to pixel centers (align_corners=False).
+    source = ((position.double() + 0.5) * side / size - 0.5).clamp(0, side - 1)
+    lower = source.floor().long()
+    return lower, (lower + 1).clamp(max=side - 1), source - lower

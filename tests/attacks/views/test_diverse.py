@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lit_adv.attacks.diversity import _axis_matrix, diverse_input, draw_axes
+from lit_adv.attacks.views.diverse import _axis_matrix, diverse_input, draw_axes
 from tests.attacks.reference import View
 from tests.attacks.reference import diverse_input as three_calls
 

@@ -1,0 +1,97 @@
+"""What a direction is: where in a step the gradient is taken, and how gradients of several points become one.
+
+A direction is a frozen dataclass of plain values; :meth:`Direction.begin` returns a function that holds what an attack
+on one batch carries from step to step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lit_adv.randomness import keyed_field, keyed_generator
+
+
+class Gradient(Protocol):
+    """The gradient of the loss at a point, averaged over the copies that are seen."""
+
+    def __call__(self, point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
+        """Take a gradient.
+
+        Args:
+            point: Images, float [B, 3, H, W].
+            step: Step t, from 0.
+            number: Which of the step's gradients it is, from 0: what the views' random numbers differ by.
+            member: The only member of an ensemble that is asked; None for the whole surrogate.
+
+        Returns:
+            Float [B, 3, H, W]. The attack moves along it, so it is that of minus the loss for a targeted attack.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attack on one batch, as directions and updates see it.
+
+    Attributes:
+        gradient: The gradient at a point.
+        images: The clean images, float [B, 3, H, W] in [0, 1].
+        keys: The B samples' keys.
+        seed: The user's seed.
+        eps: The budget, in units of [0, 1].
+        step_size: Step alpha, in units of [0, 1].
+        steps: Number T of steps.
+        members: Number of members of the surrogate; 1 if it is no ensemble.
+    """
+
+    gradient: Gradient
+    images: Tensor
+    keys: Sequence[str]
+    seed: int
+    eps: float
+    step_size: float
+    steps: int
+    members: int
+
+    def neighbor(self, point: Tensor, radius: float, index: int) -> Tensor:
+        """Draw a point uniformly from the cube of ``radius`` around a point: the ``index``-th of this attack."""
+        shape, device = self.images.shape[1:], self.images.device
+        uniform = keyed_field(self.seed, "neighbors", self.keys, index, *shape, device=device)
+        return point + (2 * uniform.to(point.dtype) - 1) * radius
+
+    def draw_members(self, count: int, step: int) -> list[int]:
+        """Draw members of the ensemble, the same for all images: int in [0, members), ``count`` of them."""
+        draws = keyed_generator(self.seed, "members", str(step)).integers(self.members, size=count)
+        return [int(member) for member in draws]
+
+
+#: Maps the point x that a step starts from, the point that its gradient is for (the look-ahead point, or x itself) and
+#: the step's number to the step's gradient.
+Step = Callable[[Tensor, Tensor, int], Tensor]
+
+
+class Direction(Protocol):
+    """The settings of a direction, with a row in :data:`lit_adv.attacks.directions.DIRECTIONS`."""
+
+    @property
+    def gradients(self) -> int:
+        """Number of gradients a step."""
+        ...
+
+    @property
+    def look_ahead(self) -> bool:
+        """Whether a step starts from the look-ahead point x + alpha mu g (eq. 6)."""
+        ...
+
+    def begin(self, run: Run) -> Step:
+        """Return what takes a step's gradient, with nothing accumulated."""
+        ...
+
+
+def divided_by_mean(gradient: Tensor) -> Tensor:
+    """Divide each image's gradient by its mean absolute value; a zero gradient stays zero."""
+    size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
+    return gradient / torch.where(size == 0, 1, size)

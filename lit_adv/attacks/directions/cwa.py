@@ -1,0 +1,62 @@
+"""Common weakness: flat and close optima of all members (MI-CWA; Chen et al., 2024).
+
+A step first goes back along the ensemble's gradient, then forward along each member's in turn; its gradient is how far
+that leads from where it started, x_K - x:
+
+    x_0 = x - r sign(grad J(x)),  h_k = mu h_{k-1} + G_k / |G_k|_2,  G_k = grad J_k(x_{k-1}),  x_k = x_{k-1} + beta h_k
+
+The update divides x_K - x by its mean absolute value, as every gradient. A targeted attack goes back too, where the
+authors' code leaves this out.
+"""
+
+from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lit_adv.attacks.budget import project
+from lit_adv.attacks.directions.base import Run, Step
+
+
+@dataclass(frozen=True)
+class CommonWeakness:
+    """The common weakness attack.
+
+    Attributes:
+        reverse: Length r of the way back, in units of [0, 1].
+        inner: Step beta along a member's unit gradient, in units of the gradient's L2 norm.
+        momentum: Decay factor mu of the inner momentum, which is carried from step to step.
+    """
+
+    bounds: ClassVar = {"reverse": (0, 1), "inner": (0, inf), "momentum": (0, inf)}
+    look_ahead: ClassVar = False
+
+    reverse: float = 16 / 255 / 15
+    inner: float = 250.0
+    momentum: float = 1.0
+
+    @property
+    def gradients(self) -> int:
+        """The ensemble's, and one that goes through all members in turn."""
+        return 2
+
+    def begin(self, run: Run) -> Step:
+        """Start without a momentum."""
+        h = torch.zeros_like(run.images)
+
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
+            nonlocal h
+            back = run.gradient(point, step=t, number=0).sign()
+            x = project(point - self.reverse * back, run.images, run.eps)
+            for k in range(run.members):
+                g = run.gradient(x, step=t, number=1, member=k)
+                largest = g.abs().flatten(1).amax(1).view(-1, 1, 1, 1)
+                g = g / torch.where(largest == 0, 1, largest)  # squares of small values are too small for float32
+                norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+                h = self.momentum * h + g / torch.where(norm == 0, 1, norm)
+                x = project(x + self.inner * h, run.images, run.eps)
+            return x - point
+
+        return step

@@ -1,0 +1,48 @@
+"""Members of an ensemble in turn: each step asks some of them (the longitudinal attack; Li et al., 2020)."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lit_adv.attacks.directions.base import Run, Step
+
+
+@dataclass(frozen=True)
+class Longitudinal:
+    """Members in turn.
+
+    Attributes:
+        members: Number of members that a step asks.
+    """
+
+    bounds: ClassVar = {"members": (1, inf)}
+    look_ahead: ClassVar = False
+
+    members: int = 1
+
+    @property
+    def gradients(self) -> int:
+        """One for each member that is asked."""
+        return self.members
+
+    def begin(self, run: Run) -> Step:
+        """Start with the first member."""
+
+        def step(start: Tensor, point: Tensor, t: int) -> Tensor:
+            total = torch.zeros_like(point)
+            for i in range(self.members):
+                member = (t * self.members + i) % run.members
+                total += run.gradient(point, step=t, number=i, member=member)
+            return total / self.members
+
+        return step
+
+
+@dataclass(frozen=True)
+class LongitudinalAhead(Longitudinal):
+    """Members in turn, at the look-ahead point."""
+
+    look_ahead: ClassVar = True
