@@ -169,7 +169,6 @@ def pair_batch(name: str, adversarial: Tensor, clean: Tensor, labels: Tensor) ->
     batch = train_batch(clean, labels)
     return PairBatch(
         attack=name,
-        shard="shard-000000.tar",
         adversarial=adversarial,
         clean=clean,
         clean_digests=batch.keys,

@@ -36,12 +36,13 @@ class EvaluationReport(Callback):
 
     The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
     counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``results.html`` (a page to look at, see
-    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
-    folder ``counts`` in it has all answers of all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says
-    which of them the results are of.
+    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Those of an
+    earlier run are removed at the start, so what is there is complete. The folder ``counts`` in it has all answers of
+    all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says which of them the results are of.
 
     The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and ``outcomes``, see
-    :class:`lit_adv.outcomes.Outcomes`, its ``targets``, and what is counted as ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
+    :class:`lit_adv.outcomes.Outcomes`, its ``targets``, and what is counted as ``kept``, see
+    :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
 
     Args:
         path: The folder for the results, local or remote.
