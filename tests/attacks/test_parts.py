@@ -54,7 +54,10 @@ def test_a_part_is_a_name_or_a_name_with_options_or_with_its_first_option(spec: 
         ({"views": [{"bsr": {"rotation": 270}}]}, "view 'bsr': rotation is 270, but must be in [0, 180]"),
         ({"views": [{"scale": 2.5}]}, "view 'scale': copies is 2.5, but must be of type int"),
         ({"views": [{"scale": True}]}, "view 'scale': copies is True, but must be of type int"),
-        ({"views": [{"scale": None}, {"scale": {"copies": None}}]}, "view 'scale': copies is None, but must be of type"),
+        (
+            {"views": [{"scale": None}, {"scale": {"copies": None}}]},
+            "view 'scale': copies is None, but must be of type",
+        ),
         ({"views": [{"diverse": float("nan")}]}, "view 'diverse': probability is nan, but must be in [0, 1]"),
         ({"views": [{"dem": {"interpolation": "cubic"}}]}, "view 'dem': interpolation is 'cubic', but must be one of"),
         ({"views": [{"dem": []}]}, "view 'dem': ratios is [], but must be numbers above 1"),
