@@ -39,6 +39,7 @@ FILLED_IN = {
     "SEED": "1",
     "RANK": "0",
     "INDEX/COUNT": "0/4",
+    "ENTITY/PROJECT": "me/shards",
 }
 
 

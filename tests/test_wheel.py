@@ -58,7 +58,7 @@ def test_every_module_and_data_file_is_in_the_wheel(installed: Path) -> None:
     missing = [
         path.relative_to(ROOT)
         for path in [*(ROOT / "lit_adv").rglob("*"), *(ROOT / "configs").rglob("*.yaml")]
-        if path.suffix in (".py", ".csv", ".typed", ".yaml")
+        if path.suffix in (".py", ".csv", ".typed", ".yaml", ".html", ".css", ".js")
         and not (installed / path.relative_to(ROOT)).exists()
         and not (installed / "lit_adv" / path.relative_to(ROOT)).exists()
     ]

@@ -54,7 +54,8 @@ class RunHistory(Callback):
         """Take down a logged step."""
         if not trainer.is_global_zero or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        self._history.steps.append(_row(trainer))
+        # The accuracies that are known by now are those of the epoch before.
+        self._history.steps.append({k: v for k, v in _row(trainer).items() if not k.startswith("val/")})
         if time.monotonic() - self._written >= _LEAST_SECONDS:
             self._write(trainer)
 

@@ -189,7 +189,7 @@ def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int, gr
         return [[next(endless) for _ in range(gradients * a_step)] for _ in range(steps)]
     numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps * gradients, copies)[0].tolist()
     drawn = [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
-    return [sum(drawn[t * gradients : (t + 1) * gradients], []) for t in range(steps)]
+    return [list(itertools.chain(*drawn[t * gradients : (t + 1) * gradients])) for t in range(steps)]
 
 
 def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: dict[str, Any]) -> tuple[int, int, int]:

@@ -94,7 +94,7 @@ def _resized(x: Array, numbers: list[float], ratio: float, mode: str) -> tuple[A
 
 
 def admix(x: Array, showing: Showing) -> tuple[Array, Back]:
-    """x + eta x', x' from another class of the batch, in the order of the keys."""
+    """Mix in a partner, x + eta x', x' from another class of the batch, in the order of the keys."""
     label = showing.labels[showing.b]
     others = sorted((key, i) for i, key in enumerate(showing.keys) if showing.labels[i] != label)
     if not others:

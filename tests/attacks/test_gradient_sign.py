@@ -1,6 +1,5 @@
-"""The gradient-sign family against plain loops in float64, and its invariants."""
+"""What holds for every attack of the gradient-sign family, whatever its parts."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,82 +9,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lit_adv.attacks import create_attack
+from lit_adv.attacks import count_passes, create_attack
+from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES
+from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
-from lit_adv.randomness import keyed_uniform
-from tests.attacks.reference import View, tensor_attack
+from lit_adv.attacks.updates import UPDATES
+from lit_adv.attacks.views import VIEWS
+from lit_adv.attacks.views import admix as views_admix
+from lit_adv.attacks.views import base as views_base
+from lit_adv.models import Ensemble
+from tests.attacks.conftest import tiny_network
 
 KEYS = ["first", "second", "third"]
-SCHEDULE = ("steps", "scale_copies", "copies_a_step", "copy_order", "diversity_probability")
+#: Every view, with few copies.
+SMALL_VIEWS: dict[str, Any] = {
+    name: {name: {"copies": 2}} if "copies" in VIEWS[name].__dataclass_fields__ else name for name in VIEWS
+} | {"dem": {"dem": [1.2, 1.5]}, "diverse": {"diverse": 1.0}}
+#: Every direction, with few samples.
+SMALL_DIRECTIONS: dict[str, Any] = {"plain": "plain", "ni": "ni", "cwa": "cwa"} | {
+    name: {name: 2} for name in DIRECTIONS if name not in ("plain", "ni", "cwa")
+}
+ONE_SURROGATE = [name for name in DIRECTIONS if name not in OF_ENSEMBLES]
 
 
-def reference_views(p: float, steps: int, copies: int, side: int) -> list[list[list[View | None]]]:
-    """Turn the keyed uniform numbers into views as the design states it, image by image."""
-    canvas = round(side * 331 / 299)
-    numbers = keyed_uniform(0, "input diversity", KEYS, steps, copies, 4).numpy()
-
-    def view(coin: float, size: float, top: float, left: float) -> View | None:
-        r = side + int(size * (canvas - side))
-        return View(r, int(top * (canvas - r + 1)), int(left * (canvas - r + 1))) if coin < p else None
-
-    return [[[view(*numbers[b, t, i]) for i in range(copies)] for t in range(steps)] for b in range(len(KEYS))]
-
-
-def reference_copies(steps: int, copies: int, a_step: int, order: str) -> list[list[list[int]]]:
-    """Choose the copies that each step sees as the settings state it, image by image."""
-    if order == "in_turn":
-        endless = itertools.cycle(range(copies))
-        return [[[next(endless) for _ in range(a_step)] for _ in range(steps)]] * len(KEYS)
-    numbers = keyed_uniform(0, "scale copies", KEYS, steps, copies).tolist()
-    return [[sorted(range(copies), key=row.__getitem__)[:a_step] for row in image] for image in numbers]
-
-
-def expected(
-    name: str, network: nn.Module, images: Tensor, labels: Tensor, options: dict[str, Any], **changes: object
-) -> Tensor:
-    """Run the reference with the settings of a named attack."""
-    row = FAMILY[name].settings | {key: options[key] for key in SCHEDULE if key in options}
-    p, random_start = row.pop("diversity_probability", 0.0), row.pop("random_start", False)
-    steps, copies = row.get("steps", 10), row.get("scale_copies", 1)
-    a_step, order = row.pop("copies_a_step", None), row.pop("copy_order", "in_turn")
-    if a_step is not None:
-        row["copies"] = reference_copies(steps, copies, a_step, order)
-    if p:
-        row["views"] = reference_views(p, steps, a_step or copies, images.shape[-1])
-    if random_start:
-        noise = (2 * keyed_uniform(0, "random start", KEYS, *images.shape[1:]) - 1) * 16 / 255
-        row["start"] = (images + noise).clamp(0, 1)
-    return tensor_attack(network, images, labels, **row, **changes)
-
-
-@pytest.mark.parametrize("name", FAMILY)
-def test_each_named_attack_equals_the_plain_loop(name: str, network: nn.Module, images: Tensor, labels: Tensor) -> None:
-    made = create_attack(name, network)(images, labels, KEYS)
-    torch.testing.assert_close(made, expected(name, network, images, labels, {}), rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("options", "changes"),
-    [
-        ({"scale_space": "unit"}, {"zero": 0.0}),
-        ({"interpolation": "bilinear"}, {"mode": "bilinear"}),
-        ({"gradient_norm": "l1"}, {"l1": True}),
-        ({"eps": "8/255", "step_size": "2/255"}, {"eps": 8 / 255, "step_size": 2 / 255}),
-        ({"target": "given"}, {"sign": -1}),
-        ({"copies_a_step": 2}, {}),
-        ({"copies_a_step": 5, "copy_order": "drawn"}, {}),
-        ({"copies_a_step": 1, "copy_order": "drawn", "steps": 12, "diversity_probability": 1.0}, {}),
-        ({"copies_a_step": 3, "copy_order": "drawn", "scale_copies": 7, "scale_space": "unit"}, {"zero": 0.0}),
-        ({"copies_a_step": 2, "scale_copies": 3, "target": "given"}, {"sign": -1}),
-        ({"copies_a_step": 2, "copy_order": "drawn", "target": "given"}, {"sign": -1}),
-    ],
-)
-def test_each_option_equals_the_plain_loop(
-    options: dict[str, Any], changes: dict[str, object], network: nn.Module, images: Tensor, labels: Tensor
-) -> None:
-    made = create_attack("si_ni_ti_dim", network, **options)(images, labels, KEYS)
-    plain = expected("si_ni_ti_dim", network, images, labels, options, **changes)
-    torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
+def surrogate_for(direction: str, seed: int = 0) -> nn.Module:
+    """Return what a direction attacks."""
+    if direction not in OF_ENSEMBLES:
+        return tiny_network(seed)
+    return Ensemble([tiny_network(seed + k) for k in range(3)], weights=[1, 1, 2])
 
 
 def test_predicted_labels_replace_the_true_ones(network: nn.Module, images: Tensor) -> None:
@@ -122,18 +73,101 @@ def test_a_targeted_attack_reaches_its_class_more_often(network: nn.Module, imag
     assert (after > before).all()
 
 
-@pytest.mark.parametrize("schedule", [{}, {"copies_a_step": 2, "copy_order": "drawn"}])
-def test_an_image_depends_on_its_key_alone(
-    schedule: dict[str, Any], network: nn.Module, images: Tensor, labels: Tensor
-) -> None:
-    attack = create_attack("si_ni_ti_dim", network, random_start=True, **schedule)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"random_start": True},
+        {"random_start": True, "copies_a_step": 2, "copy_order": "drawn"},
+        *({"views": [view]} for name, view in SMALL_VIEWS.items() if name not in ("scale", "admix")),
+        {"views": [view for name, view in SMALL_VIEWS.items() if name != "admix"], "copies_a_step": 1},
+        {
+            "views": [view for name, view in SMALL_VIEWS.items() if name != "admix"],
+            "copies_a_step": 2,
+            "copy_order": "drawn",
+        },
+        *({"direction": SMALL_DIRECTIONS[name]} for name in ("vmi", "vni", "gra", "pgn")),
+        {"loss": "po_trip", "target": "random"},
+    ],
+    ids=str,
+)
+def test_an_image_depends_on_its_key_alone(parts: dict[str, Any], images: Tensor, labels: Tensor) -> None:
+    attack = create_attack("si_ni_ti_dim", tiny_network(0), **{"steps": 3} | parts)
+    together = attack(images, labels, KEYS)
+    for order in ([0], [1], [2], [2, 0, 1]):
+        apart = attack(images[order], labels[order], [KEYS[b] for b in order])
+        torch.testing.assert_close(apart, together[order], rtol=0, atol=1e-9)
+    other = attack(images, labels, ["other", *KEYS[1:]])
+    assert not torch.equal(other[0], together[0])
+    torch.testing.assert_close(other[1:], together[1:], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SMALL_DIRECTIONS)
+def test_no_direction_mixes_images(name: str, images: Tensor, labels: Tensor) -> None:
+    attack = create_attack("mi_fgsm", surrogate_for(name), direction=SMALL_DIRECTIONS[name], steps=4)
     together = attack(images, labels, KEYS)
     for b in range(3):
         alone = attack(images[b : b + 1], labels[b : b + 1], KEYS[b : b + 1])
         torch.testing.assert_close(alone[0], together[b], rtol=0, atol=1e-9)
-    other = attack(images, labels, ["other", *KEYS[1:]])
-    assert not torch.equal(other[0], together[0])
-    torch.testing.assert_close(other[1:], together[1:], rtol=0, atol=1e-9)
+
+
+def test_admix_draws_partners_of_other_classes_by_key(network: nn.Module, images: Tensor) -> None:
+    """The same images by the same keys give the same results in any order; those of its own class have no part."""
+    labels = torch.tensor([0, 3, 0])
+    attack = create_attack("admix", network, steps=2)
+    together = attack(images, labels, KEYS)
+    for order in ([2, 0, 1], [1, 2, 0]):
+        shuffled = attack(images[order], labels[order], [KEYS[b] for b in order])
+        torch.testing.assert_close(shuffled, together[order], rtol=0, atol=1e-9)
+    # The second is the only partner that the first has, and may not change; the third may.
+    changed = attack(images * torch.tensor([1, 1, 0.5]).view(-1, 1, 1, 1), labels, KEYS)
+    torch.testing.assert_close(changed[0], together[0], rtol=0, atol=1e-9)
+    assert not torch.equal(changed[1], together[1])
+    changed = attack(images * torch.tensor([1, 0.5, 1]).view(-1, 1, 1, 1), labels, KEYS)
+    assert not torch.equal(changed[0], together[0])
+
+
+def test_admix_without_another_class_shows_the_image_as_it_is(network: nn.Module, images: Tensor) -> None:
+    for batch in (slice(0, 1), slice(0, 3)):
+        labels = torch.full((3,), 2)[batch]
+        made = create_attack("admix", network, steps=3)(images[batch], labels)
+        plain = create_attack("si_mi_fgsm", network, scale_space="unit", steps=3)(images[batch], labels)
+        torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{}, {"copies_a_step": 3, "copy_order": "drawn"}, {"direction": {"vmi": 2}, "scale_space": "unit"}],
+    ids=str,
+)
+def test_flat_settings_equal_the_views_that_they_stand_for_bit_for_bit(
+    others: dict[str, Any], images: Tensor, labels: Tensor
+) -> None:
+    network, images = tiny_network(0).float(), images.float()
+    shared = {"nesterov": True, "kernel_size": 7, "steps": 3, **others}
+    flat = create_attack("mi_fgsm", network, scale_copies=5, diversity_probability=0.5, **shared)
+    views = create_attack("mi_fgsm", network, views=[{"diverse": 0.5}, {"scale": 5}], **shared)
+    assert torch.equal(flat(images, labels, KEYS), views(images, labels, KEYS))
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL_VIEWS if name not in ("scale",)])
+def test_a_part_that_is_named_twice_draws_other_numbers(
+    name: str, network: nn.Module, images: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, ...]] = []
+    for function in ("keyed_uniform", "keyed_field", "keyed_normal_field"):
+        for module in (views_base, views_admix):
+            if hasattr(module, function):
+                draw = getattr(module, function)
+
+                def noted(seed: int, purpose: str, *rest: Any, draw: Any = draw, **named: Any) -> Tensor:
+                    seen.append((draw.__name__, purpose, *map(str, rest)))
+                    drawn: Tensor = draw(seed, purpose, *rest, **named)
+                    return drawn
+
+                monkeypatch.setattr(module, function, noted)
+    create_attack("fgsm", network, views=[SMALL_VIEWS[name]] * 3)(images, labels, KEYS)
+    assert seen
+    assert len(set(seen)) == len(seen)
 
 
 def test_copies_in_turn_are_the_same_for_every_key_and_drawn_ones_are_not(
@@ -145,27 +179,138 @@ def test_copies_in_turn_are_the_same_for_every_key_and_drawn_ones_are_not(
 
 
 @pytest.mark.parametrize(
-    ("options", "passes"), [({}, 50), ({"copies_a_step": 2}, 20), ({"scale_copies": 3, "steps": 4}, 12)]
+    ("options", "passes"),
+    [
+        ({}, 50),
+        ({"copies_a_step": 2}, 20),
+        ({"scale_copies": 3, "steps": 4}, 12),
+        ({"views": [{"scale": 2}, {"bsr": 3}], "steps": 2}, 12),
+        ({"views": [{"scale": 2}, {"dem": [1.2, 1.4]}], "steps": 2, "copies_a_step": 3, "copy_order": "drawn"}, 6),
+        ({"direction": {"vni": 3}, "steps": 3, "copies_a_step": 1}, 9),
+        ({"direction": {"vmi": 3}, "steps": 1}, 5),
+        ({"direction": {"emi": 4}, "steps": 2, "scale_copies": 1}, 8),
+        ({"direction": {"gra": 2}, "steps": 2, "scale_copies": 2}, 12),
+        ({"direction": {"pgn": 2}, "steps": 2, "scale_copies": 1}, 8),
+        ({"warm_up_steps": 3, "steps": 2, "copies_a_step": 1}, 5),
+        ({"warm_up_steps": 1, "direction": {"vmi": 3}, "steps": 1, "scale_copies": 1}, 5),
+    ],
+    ids=str,
 )
 def test_the_passes_of_an_image_are_counted(
     options: dict[str, Any], passes: int, network: nn.Module, images: Tensor, labels: Tensor
 ) -> None:
-    seen = []
+    seen: list[int] = []
     network.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     attack = create_attack("si_ni_ti_dim", network, **options)
     attack(images, labels)
-    assert attack.passes == passes
+    assert attack.passes == passes == count_passes("si_ni_ti_dim", **options)
     assert seen == [3] * passes
 
 
-def test_a_zero_gradient_leaves_the_image_finite_and_unchanged(images: Tensor, labels: Tensor) -> None:
-    class Constant(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros(len(x), 5, dtype=x.dtype) + 0 * x.sum()
+@pytest.mark.parametrize(
+    ("direction", "passes", "each_member"),
+    [
+        ("plain", 6, [6, 6, 6]),
+        ("longitudinal", 6, [2, 2, 2]),
+        ({"longitudinal_ni": 2}, 12, [4, 4, 4]),
+        ({"svre": 3}, 6 * 7, None),
+        ("cwa", 12, [12, 12, 12]),
+    ],
+    ids=str,
+)
+def test_the_passes_of_an_ensemble_s_members_are_counted(
+    direction: Any, passes: int, each_member: list[int] | None, images: Tensor, labels: Tensor
+) -> None:
+    """What asks single members counts each such pass as one, and all of them in turn (common weakness) as one."""
+    ensemble = Ensemble([tiny_network(seed) for seed in range(3)])
+    seen = [0, 0, 0]
+    for k, member in enumerate(ensemble.members):
 
-    for norm in ("mean_abs", "l1"):
-        made = create_attack("si_ni_ti_dim", Constant(), gradient_norm=norm)(images, labels)
-        torch.testing.assert_close(made, images, rtol=0, atol=1e-15)
+        def note(module: nn.Module, inputs: Any, output: Any, k: int = k) -> None:
+            seen[k] += 1
+
+        member.register_forward_hook(note)
+    attack = create_attack("mi_fgsm", ensemble, direction=direction, steps=6)
+    attack(images, labels)
+    assert attack.passes == passes
+    if each_member is None:  # 6 of the whole ensemble, 36 of drawn members
+        assert sum(seen) == 3 * 6 + 36
+        assert min(seen) > 6
+    else:
+        assert seen == each_member
+
+
+class Constant(nn.Module):
+    """A network that no pixel changes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros(len(x), 5, dtype=x.dtype) + 0 * x.sum()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        *({"gradient_norm": norm} for norm in ("mean_abs", "l1")),
+        *({"views": [view]} for view in SMALL_VIEWS.values()),
+        *({"direction": direction} for direction in SMALL_DIRECTIONS.values()),
+        *({"update": update} for update in UPDATES),
+        *({"loss": loss, "target": "random"} for loss in LOSSES),
+        {"update": {"sign": 0.9}, "direction": {"gra": 2}, "warm_up_steps": 2},
+    ],
+    ids=str,
+)
+def test_a_zero_gradient_leaves_the_image_finite_and_unchanged(
+    parts: dict[str, Any], images: Tensor, labels: Tensor
+) -> None:
+    for dtype in (torch.float64, torch.float32):
+        ensemble = Ensemble([Constant(), Constant()])
+        made = create_attack("si_ni_ti_dim", ensemble, **{"steps": 2} | parts)(images.to(dtype), labels)
+        torch.testing.assert_close(made, images.to(dtype), rtol=0, atol=1e-7 if dtype == torch.float32 else 1e-15)
+
+
+@pytest.mark.parametrize("parts", [{"direction": "gra"}, {"update": "adam_tanh"}, {"direction": "cwa"}, {}], ids=str)
+def test_a_gradient_too_small_for_squares_in_float32_counts_as_any_other(
+    parts: dict[str, Any], images: Tensor, labels: Tensor
+) -> None:
+    """Squares of 10^-25 are zero in float32; a surrogate that is that sure of itself has such gradients."""
+
+    class Faint(nn.Module):
+        def __init__(self, inner: nn.Module, factor: float) -> None:
+            super().__init__()
+            self.inner, self.factor = inner, factor
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.factor * self.inner(x)
+
+    def attacked(factor: float) -> Tensor:
+        ensemble = Ensemble([Faint(tiny_network(seed).float(), factor) for seed in range(2)])
+        attack = create_attack("mi_fgsm", ensemble, loss="logit", steps=3, **parts)
+        return attack(images.float(), labels, KEYS)
+
+    # Rounding differs, so that a few signs may.
+    assert ((attacked(2.0**-80) - attacked(1.0)).abs() > 1e-4).double().mean() < 0.01
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_targeted_loss_leads_towards_its_class(loss: str, images: Tensor, labels: Tensor) -> None:
+    network, wanted = tiny_network(0), (labels + 1) % 5
+    attack = create_attack("mi_fgsm", network, target="given", loss=loss, eps=0.3)
+    before, after = (network(x).log_softmax(1).gather(1, wanted[:, None]) for x in (images, attack(images, wanted)))
+    assert (after > before).all()
+
+
+@pytest.mark.parametrize("direction", SMALL_DIRECTIONS)
+@pytest.mark.parametrize("update", UPDATES)
+def test_every_direction_leads_towards_a_target_and_away_from_the_truth(
+    direction: str, update: str, images: Tensor, labels: Tensor
+) -> None:
+    surrogate, wanted = surrogate_for(direction), (labels + 1) % 5
+    parts = {"direction": SMALL_DIRECTIONS[direction], "update": update, "steps": 5}
+    away = create_attack("mi_fgsm", surrogate, **parts)(images, labels)
+    towards = create_attack("mi_fgsm", surrogate, target="given", **parts)(images, wanted)
+    for made, classes, sign in ((away, labels, -1), (towards, wanted, 1)):
+        before, after = (surrogate(x).log_softmax(1).gather(1, classes[:, None]) for x in (images, made))
+        assert (sign * (after - before) > 0).all()
 
 
 def test_with_the_literal_l1_norm_nesterov_changes_next_to_nothing(
@@ -180,22 +325,50 @@ def test_with_the_literal_l1_norm_nesterov_changes_next_to_nothing(
     assert share_changed("l1") < share_changed("mean_abs")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(list(FAMILY)),
+    views=st.none() | st.lists(st.sampled_from(sorted(SMALL_VIEWS)), max_size=2),
+    direction=st.sampled_from(ONE_SURROGATE),
+    loss=st.sampled_from(sorted(LOSSES)),
+    update=st.sampled_from(sorted(UPDATES)),
     levels=st.integers(0, 64),
-    target=st.sampled_from([None, "least_likely", "random"]),
+    target=st.sampled_from([None, "given", "least_likely", "random"]),
     seed=st.integers(0, 2**32),
 )
-def test_no_attack_leaves_its_budget_or_the_unit_range(name: str, levels: int, target: str | None, seed: int) -> None:
+def test_no_attack_leaves_its_budget_or_the_unit_range(
+    name: str,
+    views: list[str] | None,
+    direction: str,
+    loss: str,
+    update: str,
+    levels: int,
+    target: str | None,
+    seed: int,
+) -> None:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 18 * 18, 5)).eval()
     images = torch.rand(2, 3, 20, 20)
-    attack = create_attack(name, network, eps=f"{levels}/255", target=target, steps=2, seed=seed)
-    made = attack(images, torch.tensor([0, 1]))
+    parts: dict[str, Any] = {"direction": SMALL_DIRECTIONS[direction], "update": update}
+    if views is not None:
+        parts["views"] = [SMALL_VIEWS[view] for view in views]
+    if not (loss == "po_trip" and target is None):
+        parts["loss"] = loss
+    warm_up = {"warm_up_steps": seed % 2}
+    options = {"eps": f"{levels}/255", "target": target, "steps": 2, "seed": seed, "copies_a_step": 1} | warm_up
+    made = create_attack(name, network, **options, **parts)(images, torch.tensor([0, 1]))
     assert made.min() >= 0
     assert made.max() <= 1
     assert (made - images).abs().max() <= levels / 255 + 1e-6
+
+
+@pytest.mark.parametrize("direction", OF_ENSEMBLES)
+def test_no_attack_of_an_ensemble_leaves_its_budget(direction: str, images: Tensor, labels: Tensor) -> None:
+    attack = create_attack("mi_fgsm", surrogate_for(direction), direction=SMALL_DIRECTIONS[direction], eps="8/255")
+    made = attack(images, labels)
+    assert made.min() >= 0
+    assert made.max() <= 1
+    assert (made - images).abs().max() <= 8 / 255 + 1e-12
 
 
 def test_one_key_for_each_image_is_required(network: nn.Module, images: Tensor, labels: Tensor) -> None:

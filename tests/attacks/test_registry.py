@@ -1,11 +1,12 @@
 """Attacks by name."""
 
 import re
+from typing import Any
 
 import pytest
 from torch import nn
 
-from lit_adv.attacks import create_attack, describe_attack, list_attacks
+from lit_adv.attacks import count_passes, create_attack, describe_attack, list_attacks
 
 PAPER = {
     "fgsm": (1, 0, False, 1, 0, 0),
@@ -28,11 +29,64 @@ OWN = {
     "si_ni_ti_dim_fast": (20, {"steps": 20, "copies_a_step": 1, "diversity_probability": 1.0}),
     "si_ni_ti_dim_strong": (50, {"steps": 50, "copies_a_step": 1, "diversity_probability": 1.0}),
 }
+MI_FGSM = describe_attack("mi_fgsm")
+_UNIT = {"scale_space": "unit"}
+# Attacks since the paper: their passes, and what they have that MI-FGSM has not.
+LATER: dict[str, tuple[int, dict[str, Any]]] = {
+    "vmi_fgsm": (190, {"direction": {"vmi": {"samples": 20, "beta": 1.5}}}),
+    "vni_fgsm": (190, {"direction": {"vni": {"samples": 20, "beta": 1.5}}}),
+    "emi_fgsm": (110, {"direction": {"emi": {"samples": 11, "radius": 7.0}}}),
+    "gra": (210, {"direction": {"gra": {"samples": 20, "beta": 3.5}}, "update": {"sign": {"decay": 0.94}}}),
+    "pgn": (400, {"direction": {"pgn": {"samples": 20, "zeta": 3.0, "delta": 0.5}}}),
+    "gi_fgsm": (15, {"warm_up_steps": 5}),
+    "ai_fgtm": (
+        10,
+        {"update": {"adam_tanh": {"mu_1": 1.5, "mu_2": 1.9, "beta_1": 0.9, "beta_2": 0.99, "scale": 1.3}}},
+    ),
+    "admix": (150, {"views": [{"admix": {"copies": 3, "strength": 0.2}}, {"scale": {"copies": 5}}]} | _UNIT),
+    "ssm": (200, {"views": [{"ssm": {"copies": 20, "noise": 16 / 255, "rho": 0.5}}]} | _UNIT),
+    "sia": (200, {"views": [{"sia": {"copies": 20, "blocks": 3, "noise": 16 / 255}}]} | _UNIT),
+    "bsr": (200, {"views": [{"bsr": {"copies": 20, "blocks": 2, "rotation": 24.0}}]} | _UNIT),
+    "dem": (
+        50,
+        {"views": [{"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "bilinear"}}]}
+        | {"step_factor": 10.0}
+        | _UNIT,
+    ),
+    "logit_targeted": (
+        300,
+        {"loss": {"logit": {}}, "target": "random", "steps": 300, "step_size": "2/255", "kernel_size": 5}
+        | {"diversity_probability": 0.7, "interpolation": "bilinear"}
+        | _UNIT,
+    ),
+}
 COLUMNS = ("steps", "momentum", "nesterov", "scale_copies", "diversity_probability", "kernel_size")
 
 
 def test_every_attack_of_the_paper_has_a_name() -> None:
-    assert list_attacks() == [*PAPER, *OWN, "cw"]
+    assert list(list_attacks())[: len(PAPER) + len(OWN)] == [*PAPER, *OWN]
+    assert {*LATER, "cw"} <= set(list_attacks())
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_attack_has_the_parts_of_its_paper(name: str) -> None:
+    passes, parts = LATER[name]
+    described = describe_attack(name)
+    assert {setting: value for setting, value in described.items() if value != MI_FGSM.get(setting)} == parts
+    card = list_attacks()[name]
+    assert card.passes == count_passes(name) == passes
+    assert card.parts.keys() <= parts.keys() | {"scale_space"}
+
+
+def test_every_attack_says_where_it_comes_from_what_it_takes_and_what_it_is_made_of() -> None:
+    for name, card in list_attacks().items():
+        assert card.paper
+        assert card.passes > 0
+        if name != "cw":
+            assert describe_attack("mi_fgsm", **card.parts) == describe_attack(name)
+    assert "ICCV 2021" in list_attacks()["admix"].paper
+    with pytest.raises(TypeError):
+        list_attacks()["mine"] = list_attacks()["cw"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", PAPER)

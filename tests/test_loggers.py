@@ -1,0 +1,54 @@
+"""A run that is tracked offline is whole: all that it logs lies in its own folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import wandb
+
+from lit_adv.loggers import OfflineWandbLogger
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where W&B keeps artifacts unless it is told otherwise."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DATA_DIR", "")  # so that it is restored
+    monkeypatch.delenv("WANDB_DATA_DIR")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    wandb.finish()
+
+
+def log(folder: Path, content: str) -> Path:
+    """Log an artifact of one file and a table in a run of its own; return the run's folder."""
+    logger = OfflineWandbLogger(save_dir=str(folder / "logs"))
+    run = logger.experiment
+    artifact = wandb.Artifact("weights", type="model")
+    (folder / "weights.txt").write_text(content)
+    artifact.add_file(str(folder / "weights.txt"))
+    run.log_artifact(artifact)
+    logger.log_table("numbers", columns=["a"], data=[[1]])
+    own = Path(run.dir).parent
+    run.finish()
+    return own
+
+
+def files(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
+def test_an_offline_runs_artifacts_lie_in_its_own_folder(home: Path, tmp_path: Path) -> None:
+    first, second = log(tmp_path, "the first"), log(tmp_path, "the second")
+    assert first != second
+    assert b"the first" in files(first)
+    assert b"the second" in files(second)
+    assert b"the first" not in files(second)
+    assert files(home) == []
+
+
+def test_the_users_own_place_for_them_is_kept(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "chosen"))
+    own = log(tmp_path, "mine")
+    assert b"mine" in files(tmp_path / "chosen")
+    assert b"mine" not in files(own)
