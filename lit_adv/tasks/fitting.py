@@ -43,7 +43,8 @@ class FittingTask(LightningModule, ABC):
         scheduler: Arguments of :func:`timm.scheduler.create_scheduler_v2` that differ from a cosine down to 0. It is
             stepped with every update of the weights, and its ``..._epochs`` count epochs. ``plateau`` and ``none``
             are not offered; ``constant`` is.
-        validation_attack: The attack on the model itself, one of :func:`lit_adv.attacks.list_attacks`.
+        validation_attack: The attack on the model itself, one of :func:`lit_adv.attacks.list_attacks`, which
+            docs/attacks.md describes.
         validation_options: Its settings that differ from the named attack's, such as ``eps: 4/255``.
         compile: Whether to compile the trained network; pays on a GPU.
         seed: Of everything that is drawn at random while training, but for the data's order.
