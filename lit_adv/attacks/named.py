@@ -48,6 +48,8 @@ FAMILY: dict[str, NamedAttack] = {
     # Each step sees one of the copies, through a view of its own.
     "si_ni_ti_dim_fast": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 20}),
     "si_ni_ti_dim_strong": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 50}),
+    # The same with the larger diverse inputs of DEM: each step sees one of 25 copies.
+    "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | {"views": [{"scale": 5}, "dem"], "copies_a_step": 1, "steps": 50}),
     "vmi_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vmi"}),
     "vni_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vni"}),
     "emi_fgsm": NamedAttack("Wang et al., BMVC 2021", {"direction": "emi"}),

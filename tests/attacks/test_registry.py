@@ -33,6 +33,19 @@ MI_FGSM = describe_attack("mi_fgsm")
 _UNIT = {"scale_space": "unit"}
 # Attacks since the paper: their passes, and what they have that MI-FGSM has not.
 LATER: dict[str, tuple[int, dict[str, Any]]] = {
+    "si_ni_ti_dem": (
+        50,
+        {
+            "views": [
+                {"scale": {"copies": 5}},
+                {"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "bilinear"}},
+            ],
+            "copies_a_step": 1,
+            "steps": 50,
+            "nesterov": True,
+            "kernel_size": 7,
+        },
+    ),
     "vmi_fgsm": (190, {"direction": {"vmi": {"samples": 20, "beta": 1.5}}}),
     "vni_fgsm": (190, {"direction": {"vni": {"samples": 20, "beta": 1.5}}}),
     "emi_fgsm": (110, {"direction": {"emi": {"samples": 11, "radius": 7.0}}}),
