@@ -32,7 +32,7 @@ class GenerationTask(LightningModule):
             ``slim:<network>@<checkpoint>``, ``wheel:<name>`` or ``import:<module>:<callable>``.
         attack: Name of the attack (fgsm, i_fgsm, pgd, mi_fgsm, ni_fgsm, dim, tim, ti_dim, si_fgsm, si_mi_fgsm,
             si_ni_fgsm, si_ni_dim, si_ni_tim, si_ni_ti_dim, si_ni_ti_dim_fast, si_ni_ti_dim_strong, si_ni_ti_dem,
-            vmi_fgsm, vni_fgsm, emi_fgsm, gra, pgn, gi_fgsm, ai_fgtm, admix, ssm, sia, bsr, dem, logit_targeted, ..., cw;
+            vmi_fgsm, vni_fgsm, emi_fgsm, gra, pgn, gi_fgsm, ai_fgtm, admix, ssm, sia, bsr, dem, logit_targeted, cw;
             docs/attacks.md has them all), or the class path of another library's attack.
         attack_options: Settings that differ from the named attack's, such as ``eps: 8/255``. The gradient-sign family
             has eps, steps, step_size, step_factor, momentum, nesterov, scale_copies, copies_a_step, copy_order,
