@@ -65,7 +65,7 @@ class StopOnSignal(Callback):
         for number in (*ASKED, LOST):
             _set_handler(number, self._stop)
 
-    on_test_start = on_fit_start = on_predict_start
+    on_test_start = on_sanity_check_start = on_train_start = on_predict_start
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over, too, where validation is all that is done."""
