@@ -1,22 +1,28 @@
 """Commands as processes of their own that tests stop, started without importing torch anew for each."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import lit_adv.reproduction.processes  # noqa: F401  # it has the server that forks import torch once
 from lit_adv.cli.main import main
-from lit_adv.reproduction.processes import start_function
+
+_context = get_context("forkserver")
 
 
 @contextmanager
 def running(arguments: Sequence[str], log: Path, pace: float) -> Iterator[ForkServerProcess]:
     """Start ``lit-adv``, with models of tests that take ``pace`` seconds a pass; it is gone afterwards."""
-    process = start_function(_run, list(arguments), str(log), pace)
+    log.touch()
+    process = _context.Process(target=_run, args=[list(arguments), str(log), pace])
+    process.start()
     try:
         yield process
     finally:
@@ -31,6 +37,7 @@ def _run(arguments: list[str], log: str, pace: float) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": str(pace)}
     sys.argv = ["lit-adv", *arguments]
     sys.modules["__main__"].__spec__ = find_spec("lit_adv.__main__")  # Lightning starts further processes by it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(arguments))
 
 

@@ -23,7 +23,8 @@ class StopTraining(StopOnSignal):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, and say what a run that is killed loses."""
+        """Take the signals over, start the clock, and say what a run that is killed loses."""
+        super().on_predict_start(trainer, pl_module)
         folder = find_callback(trainer, RunFolder)
         self._kept = time.monotonic()
         rank_zero_info(

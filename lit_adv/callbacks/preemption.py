@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from subprocess import Popen
 from types import FrameType
 from typing import Any
@@ -65,7 +66,7 @@ class StopOnSignal(Callback):
         for number in (*ASKED, LOST):
             _set_handler(number, self._stop)
 
-    on_test_start = on_fit_start = on_predict_start
+    on_test_start = on_sanity_check_start = on_train_start = on_predict_start
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over, too, where validation is all that is done."""
@@ -137,7 +138,27 @@ class StopOnSignal(Callback):
             child.send_signal(number)
 
 
-def _set_handler(number: signal.Signals, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Handle a signal, if this is the thread that may."""
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let a command be asked to stop while no Trainer's run takes care of that: it ends with PreemptedError."""
+    process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == process:  # data loader workers inherit the handler
+            logger.warning("asked to stop before the work began; run the same command again")
+            raise PreemptedError
+
+    before = {number: signal.getsignal(number) for number in ASKED}
+    for number in ASKED:
+        _set_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            _set_handler(number, handler)
+
+
+def _set_handler(number: signal.Signals, handler: Any) -> None:
+    """Handle a signal as :func:`signal.signal` does, if this is the thread that may."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(number, handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lit_adv.callbacks.clean_report import CleanReport
+from lit_adv.callbacks.preemption import stoppable
 from lit_adv.callbacks.progress import CleanProgress
 from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.generation import GenerationDataModule
@@ -26,6 +27,7 @@ class CleanCLI(ShardCLI):
     progress_bar = CleanProgress
 
 
+@stoppable()
 def clean(arguments: Sequence[str], prog: str = "lit-adv clean") -> None:
     """Show the images, and write what came of it."""
     cli = CleanCLI(arguments, prog)

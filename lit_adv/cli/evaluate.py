@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_adv.callbacks.evaluation_report import EvaluationReport, print_report
 from lit_adv.callbacks.pace import Pace, print_pace
+from lit_adv.callbacks.preemption import stoppable
 from lit_adv.callbacks.progress import EvaluationProgress
 from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.evaluation import EvaluationDataModule
@@ -45,6 +46,7 @@ def _counts_of(report: EvaluationReport) -> str:
     return storage.join(report.path, COUNTS_FOLDER)
 
 
+@stoppable()
 def evaluate(arguments: Sequence[str], prog: str = "lit-adv test") -> None:
     """Evaluate, and print the table."""
     cli = EvaluationCLI(arguments, prog)

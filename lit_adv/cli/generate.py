@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_adv.callbacks.generation_tracker import GenerationTracker, print_summary
+from lit_adv.callbacks.preemption import stoppable
 from lit_adv.callbacks.progress import GenerationProgress
 from lit_adv.callbacks.writer import ShardWriter
 from lit_adv.cli.shard_cli import ShardCLI
@@ -57,6 +58,7 @@ def _folder_of(writer: ShardWriter) -> str:
     return writer.path
 
 
+@stoppable()
 def generate(arguments: Sequence[str], prog: str = "lit-adv generate") -> None:
     """Run a generation job, and print what has come of it."""
     cli = GenerationCLI(arguments, prog)

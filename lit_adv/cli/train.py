@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.callbacks.midway import StopTraining
 from lit_adv.callbacks.pace import Pace, print_pace
+from lit_adv.callbacks.preemption import stoppable
 from lit_adv.callbacks.progress import TrainingProgress
 from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_run
 from lit_adv.callbacks.run_history import RunHistory
@@ -69,6 +70,7 @@ class ValidationCLI(TrainingCLI):
     kept = "nothing is kept of a validation; run the same command again"
 
 
+@stoppable()
 def fit(arguments: Sequence[str], prog: str = "lit-adv fit") -> None:
     """Train, and print what the last epoch has come to."""
     cli = TrainingCLI(arguments, prog)
@@ -82,6 +84,7 @@ def fit(arguments: Sequence[str], prog: str = "lit-adv fit") -> None:
     print_run(cli.trainer)
 
 
+@stoppable()
 def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
     """Validate, and print the accuracies.
 
