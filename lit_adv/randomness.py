@@ -7,7 +7,7 @@ restart.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -86,6 +86,31 @@ def keyed_field(seed: int, purpose: str, keys: Sequence[str], index: int, *shape
     Returns:
         A float32 tensor [B, *shape], multiples of 2^-24.
     """
+    return _field(_uniform, seed, purpose, keys, index, shape, device)
+
+
+def keyed_normal_field(
+    seed: int, purpose: str, keys: Sequence[str], index: int, *shape: int, device: torch.device
+) -> Tensor:
+    """Draw a standard normal number for each pixel, on the images' device; see :func:`keyed_field` for the arguments.
+
+    Returns:
+        A float32 tensor [B, *shape], made by Box and Muller's transform of the upper 24 and the following 24 bits of
+        each of SplitMix64's numbers.
+    """
+    return _field(_normal, seed, purpose, keys, index, shape, device)
+
+
+def _field(
+    make: Callable[[Tensor], Tensor],
+    seed: int,
+    purpose: str,
+    keys: Sequence[str],
+    index: int,
+    shape: tuple[int, ...],
+    device: torch.device,
+) -> Tensor:
+    """Make a field of an image's own stretch of SplitMix64's sequence."""
     digests = [blake2b("\0".join((str(seed), purpose, key)).encode(), digest_size=8).digest() for key in keys]
     words = [int.from_bytes(digest, "little", signed=True) for digest in digests]
     states = torch.tensor(words, dtype=torch.int64, device=device).view(-1, 1)
@@ -95,9 +120,8 @@ def keyed_field(seed: int, purpose: str, keys: Sequence[str], index: int, *shape
     field = torch.empty(len(keys), count, dtype=torch.float32, device=device)
     # A CPU keeps the numbers of one image in its cache, and is several times as fast image by image.
     for part in range(len(keys)) if device.type == "cpu" else [slice(None)]:
-        bits = _mix(numbers + states[part]).bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1)
-        field[part] = bits
-    return field.mul_(2.0**-24).view(len(keys), *shape)
+        field[part] = make(_mix(numbers + states[part]))
+    return field.view(len(keys), *shape)
 
 
 def _mix(z: Tensor) -> Tensor:
@@ -107,17 +131,15 @@ def _mix(z: Tensor) -> Tensor:
     return _xor_shift(z, 31)
 
 
-def keyed_normal_field(
-    seed: int, purpose: str, keys: Sequence[str], index: int, *shape: int, device: torch.device
-) -> Tensor:
-    """Draw a standard normal number for each pixel, on the images' device; see :func:`keyed_field` for the arguments.
+def _uniform(words: Tensor, lowest: int = 40) -> Tensor:
+    """Return numbers in [0, 1), float32, of the 24 bits of words from bit ``lowest``."""
+    return (words >> lowest).bitwise_and_((1 << 24) - 1).to(torch.float32).mul_(2.0**-24)
 
-    Returns:
-        A float32 tensor [B, *shape], made of two fields by Box and Muller's transform.
-    """
-    radius = keyed_field(seed, purpose, keys, 2 * index, *shape, device=device).neg_().log1p_().mul_(-2).sqrt_()
-    angle = keyed_field(seed, purpose, keys, 2 * index + 1, *shape, device=device).mul_(2 * math.pi)
-    return radius.mul_(angle.cos_())
+
+def _normal(words: Tensor) -> Tensor:
+    """Return standard normal numbers, float32, of words."""
+    radius = _uniform(words).neg_().log1p_().mul_(-2).sqrt_()
+    return radius.mul_(_uniform(words, 16).mul_(2 * math.pi).cos_())
 
 
 def _signed(word: int) -> int:

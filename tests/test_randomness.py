@@ -108,13 +108,15 @@ def test_normal_numbers_are_normal() -> None:
     assert abs(correlation) < 4 / math.sqrt(count)
 
 
-def test_the_normal_numbers_of_following_indices_share_no_uniform_ones() -> None:
-    """Number i is made of the uniform fields 2 i and 2 i + 1."""
+def test_a_normal_number_is_made_of_two_parts_of_one_word() -> None:
+    """Box and Muller's transform of the upper 24 bits, and of the 24 below."""
+    state = int.from_bytes(blake2b(b"0\0p\0a", digest_size=8).digest(), "little")
     for index in (0, 1, 5):
-        first, second = (keyed_field(0, "p", ["a"], 2 * index + k, 50, device=CPU).double() for k in (0, 1))
-        expected = (-2 * (1 - first).log()).sqrt() * (2 * math.pi * second).cos()
+        words = split_mix(state, 50, first=50 * index)
+        radius, turn = ((words >> np.uint64(k) & np.uint64(2**24 - 1)) / 2**24 for k in (40, 16))
+        expected = np.sqrt(-2 * np.log(1 - radius)) * np.cos(2 * np.pi * turn)
         made = keyed_normal_field(0, "p", ["a"], index, 50, device=CPU)
-        torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(made.double().numpy(), [expected], rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_without_images_has_no_numbers() -> None:

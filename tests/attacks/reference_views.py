@@ -68,16 +68,16 @@ def diverse(x: Array, showing: Showing) -> tuple[Array, Back]:
     coin, *numbers = showing.uniform("input diversity", 4)
     if coin >= showing.options["probability"]:
         return x, lambda g: g
-    return _resized(x, numbers, 331 / 299, showing.options["interpolation"])
+    return resized(x, numbers, 331 / 299, showing.options["interpolation"])
 
 
 def dem(x: Array, showing: Showing) -> tuple[Array, Back]:
     """One of DEM's resizings."""
     _, *numbers = showing.uniform("diversity ensemble", 4)
-    return _resized(x, numbers, showing.options["ratios"][showing.copy], showing.options["interpolation"])
+    return resized(x, numbers, showing.options["ratios"][showing.copy], showing.options["interpolation"])
 
 
-def _resized(x: Array, numbers: list[float], ratio: float, mode: str) -> tuple[Array, Back]:
+def resized(x: Array, numbers: list[float], ratio: float, mode: str) -> tuple[Array, Back]:
     """Resize [3, H, H] to r, pad to R, resize back: three library calls."""
     side, canvas = x.shape[-1], round(x.shape[-1] * ratio)
     r = side + int(numbers[0] * (canvas - side))

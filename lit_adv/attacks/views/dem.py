@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.checks import check_types
-from lit_adv.attacks.views.base import Moment, Scene, Transform, as_tensor, each
+from lit_adv.attacks.views.base import Moment, Scene, Transform
 from lit_adv.attacks.views.diverse import Interpolation, diverse_input, draw_axes
 
 
@@ -41,20 +41,10 @@ class DiversityEnsemble:
         """Draw how each image is shown each time, and return the map."""
         uniform = scene.uniform("diversity ensemble", 4)
         height, width = scene.images.shape[-2:]
+        ratios = torch.tensor(self.ratios, dtype=torch.float64, device=uniform.device)
 
         def show(centered: Tensor, moment: Moment) -> Tensor:
-            numbers = uniform[:, moment.step, moment.slot]
-
-            def resized(copy: int) -> Tensor:
-                axes = draw_axes(numbers, height, width, 1.0, self.ratios[copy])
-                return diverse_input(centered, axes, self.interpolation)
-
-            if isinstance(moment.copy, int):
-                return resized(moment.copy)
-            chosen = each(as_tensor(moment.copy, len(centered), centered.device))
-            shown = torch.zeros_like(centered)
-            for copy in range(self.copies):
-                shown = torch.where(chosen == copy, resized(copy), shown)
-            return shown
+            axes = draw_axes(uniform[:, moment.step, moment.slot], height, width, 1.0, ratios[moment.copy])
+            return diverse_input(centered, axes, self.interpolation)
 
         return show

@@ -61,21 +61,21 @@ class Axis:
 
     Attributes:
         side: Length of the axis, in pixels.
-        canvas: Length of the padded canvas.
+        canvas: int64 [B] or [1], length of the padded canvas.
         size: int64 [B], length after the first resizing.
         offset: int64 [B], where the resized image starts on the canvas.
         applied: bool [B], whether the image is transformed at all.
     """
 
     side: int
-    canvas: int
+    canvas: Tensor
     size: Tensor
     offset: Tensor
     applied: Tensor
 
 
 def draw_axes(
-    uniform: Tensor, height: int, width: int, probability: float, ratio: float = CANVAS_RATIO
+    uniform: Tensor, height: int, width: int, probability: float, ratio: float | Tensor = CANVAS_RATIO
 ) -> tuple[Axis, Axis]:
     """Turn uniform numbers into random views.
 
@@ -84,7 +84,7 @@ def draw_axes(
         height: Height of the images.
         width: Width of the images.
         probability: The probability p that an image is transformed.
-        ratio: R / H.
+        ratio: R / H, of all or, float64 [B], of each.
 
     Returns:
         The vertical and the horizontal axis. Both share the coin and the relative size.
@@ -92,7 +92,7 @@ def draw_axes(
     coin, size, top, left = uniform.unbind(1)
 
     def axis(side: int, position: Tensor) -> Axis:
-        canvas = round(side * ratio)
+        canvas = torch.as_tensor(side * ratio, dtype=torch.float64, device=uniform.device).round().long().view(-1)
         sizes = side + (size * (canvas - side)).long()
         offsets = (position * (canvas - sizes + 1)).long()
         return Axis(side, canvas, sizes, offsets, (coin < probability) & (canvas > side))
@@ -134,7 +134,7 @@ def _normalized_sources(axis: Axis) -> Tensor:
 def _nearest_sources(axis: Axis) -> tuple[Tensor, Tensor]:
     """Return, for each output pixel, the input pixel it copies, int64 [B, side], and whether it copies one."""
     output = torch.arange(axis.side, device=axis.size.device)
-    on_resized = output * axis.canvas // axis.side - axis.offset[:, None]
+    on_resized = output * axis.canvas[:, None] // axis.side - axis.offset[:, None]
     inside = (on_resized >= 0) & (on_resized < axis.size[:, None])
     source = torch.where(inside, on_resized * axis.side // axis.size[:, None], 0)
     unchanged = ~axis.applied[:, None]
@@ -148,26 +148,22 @@ def _axis_matrix(axis: Axis, interpolation: Interpolation) -> Tensor:
         return torch.zeros(*source.shape, axis.side, device=source.device).scatter_(
             2, source[..., None], inside[..., None].float()
         )
-    up = _bilinear_matrix(axis.canvas, axis.side, axis.size, axis.offset)
-    lower, upper, fraction = _bilinear_sources(torch.arange(axis.side, device=up.device), axis.canvas, axis.side)
-    composed = torch.lerp(up[:, lower], up[:, upper], fraction[:, None])
-    identity = torch.eye(axis.side, dtype=up.dtype, device=up.device)
-    return torch.where(axis.applied[:, None, None], composed, identity)
+    matrix = torch.zeros(len(axis.size), axis.side, axis.side, dtype=torch.float64, device=axis.size.device)
+    output = torch.arange(axis.side, device=matrix.device)
+    # What an output pixel blends on the canvas, and what each of these pixels blends of the image.
+    for on_canvas, share in _bilinear_sources(output, axis.canvas[:, None], axis.side):
+        position = on_canvas - axis.offset[:, None]
+        inside = (position >= 0) & (position < axis.size[:, None])
+        for source, weight in _bilinear_sources(position, axis.side, axis.size[:, None]):
+            matrix.scatter_add_(2, source[..., None], torch.where(inside, share * weight, 0)[..., None])
+    identity = torch.eye(axis.side, dtype=matrix.dtype, device=matrix.device)
+    return torch.where(axis.applied[:, None, None], matrix, identity)
 
 
-def _bilinear_matrix(rows: int, side: int, size: Tensor, offset: Tensor) -> Tensor:
-    """Return [B, rows, side]: resize ``side`` pixels to ``size`` and place them ``offset`` rows down."""
-    position = torch.arange(rows, device=size.device) - offset[:, None]
-    inside = (position >= 0) & (position < size[:, None])
-    lower, upper, fraction = _bilinear_sources(position, side, size[:, None])
-    matrix = torch.zeros(len(size), rows, side, dtype=torch.float64, device=size.device)
-    matrix.scatter_add_(2, lower[..., None], torch.where(inside, 1 - fraction, 0)[..., None])
-    return matrix.scatter_add_(2, upper[..., None], torch.where(inside, fraction, 0)[..., None])
-
-
-def _bilinear_sources(position: Tensor, side: int, size: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return between which of ``side`` pixels each of ``size`` lies, and how far it is from the first, in float64."""
+def _bilinear_sources(position: Tensor, side: int | Tensor, size: int | Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return the two of ``side`` pixels that each of ``size`` blends, with their weights in float64."""
     # Pixel centers map to pixel centers (align_corners=False).
-    source = ((position.double() + 0.5) * side / size - 0.5).clamp(0, side - 1)
+    source = ((position.double() + 0.5) * side / size - 0.5).clamp(min=0).minimum(torch.as_tensor(side - 1))
     lower = source.floor().long()
-    return lower, (lower + 1).clamp(max=side - 1), source - lower
+    fraction = source - lower
+    return [(lower, 1 - fraction), ((lower + 1).minimum(torch.as_tensor(side - 1)), fraction)]

@@ -38,8 +38,8 @@ class SpectrumSimulation:
 
         def simulate(centered: Tensor, moment: Moment) -> Tensor:
             with torch.autocast(centered.device.type, enabled=False):
-                noisy = centered + self.noise * scene.normal_field("spectrum noise", moment)
-                factors = 1 + self.rho * (2 * scene.field("spectrum factors", moment) - 1)
+                noisy = centered.add(scene.normal_field("spectrum noise", moment), alpha=self.noise)
+                factors = scene.field("spectrum factors", moment).mul_(2 * self.rho).add_(1 - self.rho)
                 spectrum = rows @ noisy @ columns.mT
                 return rows.mT @ (spectrum * factors) @ columns
 

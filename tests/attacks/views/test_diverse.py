@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lit_adv.attacks.views.diverse import _axis_matrix, diverse_input, draw_axes
-from tests.attacks.reference import View
-from tests.attacks.reference import diverse_input as three_calls
+from lit_adv.attacks.views.diverse import Interpolation, _axis_matrix, diverse_input, draw_axes
+from tests.attacks.reference_views import resized
 
 
 @settings(max_examples=40, deadline=None)
@@ -16,17 +15,21 @@ from tests.attacks.reference import diverse_input as three_calls
     numbers=st.lists(st.tuples(*[st.floats(0, 1, exclude_max=True)] * 4), min_size=1, max_size=4),
     side=st.sampled_from([16, 33, 64, 224]),
     mode=st.sampled_from(["nearest", "bilinear"]),
+    ratios=st.just([331 / 299]) | st.lists(st.floats(1.1, 4), min_size=4, max_size=4),
 )
 def test_a_batch_of_different_views_equals_each_view_alone(
-    numbers: list[tuple[float, ...]], side: int, mode: str
+    numbers: list[tuple[float, ...]], side: int, mode: Interpolation, ratios: list[float]
 ) -> None:
+    """The numbers say whether, to what size, how far down and how far right; R / H may be each image's own."""
     images = torch.rand(len(numbers), 3, side, side, dtype=torch.float64)
-    axes = draw_axes(torch.tensor(numbers, dtype=torch.float64), side, side, probability=0.5)
+    ratio = ratios[0] if len(ratios) == 1 else torch.tensor(ratios[: len(numbers)], dtype=torch.float64)
+    axes = draw_axes(torch.tensor(numbers, dtype=torch.float64), side, side, 0.5, ratio)
     made = diverse_input(images, axes, mode)
-    rows, columns = axes
-    for b, (coin, *_) in enumerate(numbers):
-        view = View(int(rows.size[b]), int(rows.offset[b]), int(columns.offset[b])) if coin < 0.5 else None
-        torch.testing.assert_close(made[b], three_calls(images[b], view, 0.0, mode), rtol=0, atol=1e-6)
+    for b, (coin, *others) in enumerate(numbers):
+        alone = images[b].numpy()
+        if coin < 0.5:
+            alone, _ = resized(alone, others, ratios[b % len(ratios)], mode)
+        torch.testing.assert_close(made[b], torch.from_numpy(alone), rtol=0, atol=1e-6)
 
 
 def test_matrices_and_sampling_give_the_same_numbers() -> None:
