@@ -103,7 +103,7 @@ def test_a_training_stops_behind_a_step_and_goes_on_with_the_next(sets: dict[str
     extra = (
         "--data.shares={fgsm: 1, mi_fgsm: 1, self: 1}", "--model.init_args.ema_decay=0.9",
         "--model.init_args.recipe.init_args.attack_options={eps: 8/255, random_start: true}",
-        "--data.num_workers=2", "--trainer.max_epochs=2",
+        "--trainer.max_epochs=2",
     )  # fmt: skip
     main(arguments(sets, tmp_path / "whole", *extra))
 
@@ -127,7 +127,7 @@ def test_a_training_stops_behind_a_step_and_goes_on_with_the_next(sets: dict[str
     steps = torch.load(stopped / "midway.ckpt", weights_only=True)["global_step"]
     assert 1 < steps < 5
 
-    main([*arguments(sets, stopped, *extra, "--ckpt_path=last"), "--data.num_workers=0"])
+    main([*arguments(sets, stopped, *extra, "--ckpt_path=last"), "--data.num_workers=2"])
     assert not (stopped / "midway.ckpt").exists()
     for name in ("last.safetensors", "best.safetensors"):
         whole, resumed = (read_checkpoint(folder / name) for folder in (tmp_path / "whole", stopped))

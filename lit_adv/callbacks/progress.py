@@ -86,6 +86,12 @@ class EvaluationProgress(TQDMProgressBar):
 class TrainingProgress(TQDMProgressBar):
     """Lightning's bar of an epoch's batches, with the images a second and the time left of the whole run."""
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the bar of an epoch that goes on where the run was stopped in it; Lightning leaves that out."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start(trainer, pl_module)
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Add them, as far as they are known."""
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
