@@ -9,13 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lit_adv.defenses import ABSTAIN
+from lit_adv.shards.counts import L2_UNIT
 
 #: The name under which training logs how well the model withstands attacks; the best weights are chosen by it.
 ROBUST_ACCURACY = "val/robust_accuracy"
-
-#: L2 distances are summed in these units, as integers: the sum is then the same however images are split over
-#: processes, which a sum of floating-point numbers is not.
-_L2_UNIT = 2.0**-24
 
 
 class Rate(NamedTuple):
@@ -177,7 +174,7 @@ class TransferMetric(Metric):
         if linf is not None and l2 is not None:
             self.measured += len(labels)
             self.linf_sum += linf.sum()
-            self.l2_sum += (l2.double() / _L2_UNIT).round().long().sum()
+            self.l2_sum += (l2.double() / L2_UNIT).round().long().sum()
             if self.budget is not None:
                 self.breaches += (linf > self.budget).sum()
         elif linf is not None or l2 is not None:
@@ -194,5 +191,5 @@ class TransferMetric(Metric):
             clean_accuracy=Rate.of(int(self.clean_correct), int(self.clean_images)),
             breaches=int(self.breaches),
             mean_linf=int(self.linf_sum) / measured,
-            mean_l2=int(self.l2_sum) * _L2_UNIT / measured,
+            mean_l2=int(self.l2_sum) * L2_UNIT / measured,
         )

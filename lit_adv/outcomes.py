@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lit_adv.shards.kept_counts import Counted
+
 Flags = npt.NDArray[np.bool_]
 Classes = npt.NDArray[np.int32]
 
@@ -17,7 +19,7 @@ _NAMED = 50  # images in a list
 
 
 class Outcomes(NamedTuple):
-    """What T targets made of N images of one shard, or of a part of it in the shard's order.
+    """What T targets made of the N images of one shard, in the shard's order.
 
     Attributes:
         attack: The user's name of the attack.
@@ -46,29 +48,24 @@ class Outcomes(NamedTuple):
         return np.equal(self.clean, self.labels)
 
 
-def join_parts(parts: Iterable[Outcomes], attacks: Sequence[str]) -> list[Outcomes]:
-    """Join the parts of each shard.
+def from_counts(counted: Iterable[Counted], targets: Sequence[str]) -> list[Outcomes]:
+    """Return what the kept counts of an evaluation say of each image.
 
     Args:
-        parts: Of all processes; the parts of one shard in the shard's order.
-        attacks: The attacks' order.
-
-    Returns:
-        One for each attack and shard, by attack, then by the shard's name: the same however the work was shared.
+        counted: One for each attack and shard; those that not all targets have been shown are left out.
+        targets: The targets' names, in the order of the outcomes' rows.
     """
-    whole: dict[tuple[int, str], list[Outcomes]] = defaultdict(list)
-    for part in parts:
-        whole[attacks.index(part.attack), part.shard].append(part)
     return [
         Outcomes(
-            attack=attacks[number],
-            shard=shard,
-            keys=[key for part in found for key in part.keys],
-            labels=np.concatenate([part.labels for part in found]),
-            clean=np.concatenate([part.clean for part in found], axis=1),
-            adversarial=np.concatenate([part.adversarial for part in found], axis=1),
+            attack=images.attack,
+            shard=images.shard,
+            keys=images.keys,
+            labels=np.array(images.labels, np.int32),
+            clean=np.array([answers[target].clean_predictions for target in targets], np.int32),
+            adversarial=np.array([answers[target].predictions for target in targets], np.int32),
         )
-        for (number, shard), found in sorted(whole.items())
+        for images, answers in counted
+        if answers.keys() >= set(targets)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from timm.data import ImageNetInfo
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
@@ -50,11 +51,21 @@ def draw_examples(
     return picture
 
 
-def to_png(picture: Image.Image) -> bytes:
-    """Return a PNG file's content."""
-    file = BytesIO()
-    picture.save(file, "png")
+def to_png(picture: Image.Image, source: str = "") -> bytes:
+    """Return a PNG file's content; ``source`` is a text in it that tells what was drawn, see :func:`png_source`."""
+    file, notes = BytesIO(), PngInfo()
+    notes.add_text("Source", source)
+    picture.save(file, "png", pnginfo=notes if source else None)
     return file.getvalue()
+
+
+def png_source(content: bytes) -> str:
+    """Return the text that :func:`to_png` has put into a file; nothing if there is none, or the file is damaged."""
+    try:
+        with Image.open(BytesIO(content), formats=["png"]) as picture:
+            return str(picture.info.get("Source", ""))
+    except (OSError, SyntaxError, ValueError):
+        return ""
 
 
 def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> None:

@@ -169,15 +169,16 @@ def pair_batch(name: str, adversarial: Tensor, clean: Tensor, labels: Tensor) ->
     batch = train_batch(clean, labels)
     return PairBatch(
         attack=name,
-        shard="shard-000000.tar",
         adversarial=adversarial,
         clean=clean,
-        clean_digest="".join(batch.keys),
+        clean_digests=batch.keys,
         labels=labels,
         targets=None,
         keys=batch.keys,
         linf=(adversarial.int() - clean.int()).abs().flatten(1).amax(1),
         l2=torch.zeros(len(labels), dtype=torch.float64),
+        shard="generated.tar",
+        last=True,
     )
 
 

@@ -1,11 +1,11 @@
-"""Counts beyond the rates, against a plain recount, and whichever way the work was shared."""
+"""Counts beyond the rates, from what is kept of an evaluation, against a plain recount."""
 
 import numpy as np
 import pytest
 
-from lit_adv.outcomes import Agreement, ClassCount, Outcomes, count_agreement, count_classes, join_parts
-
-ATTACKS = ["b", "a"]
+from lit_adv.outcomes import Agreement, ClassCount, Outcomes, count_agreement, count_classes, from_counts
+from lit_adv.shards.counts import ShardAnswers, ShardImages
+from lit_adv.shards.kept_counts import Counted
 
 
 def part(attack: str, shard: str, labels: list[int], clean: list[list[int]], adversarial: list[list[int]]) -> Outcomes:
@@ -54,23 +54,14 @@ def test_a_list_of_images_is_short_however_many_there_are() -> None:
     assert len(agreement.fool_none) == 50
 
 
-def test_parts_come_together_the_same_whichever_process_read_them(outcomes: list[Outcomes]) -> None:
-    first, second, third = outcomes
-    batches = [
-        Outcomes(
-            first.attack,
-            first.shard,
-            first.keys[cut],
-            first.labels[cut],
-            first.clean[:, cut],
-            first.adversarial[:, cut],
-        )
-        for cut in (slice(2), slice(2, None))
-    ]
-    for order in ([*batches, second, third], [third, second, *batches], [second, batches[0], third, batches[1]]):
-        joined = join_parts(order, ATTACKS)
-        assert [(whole.attack, whole.shard, whole.keys) for whole in joined] == [
-            (whole.attack, whole.shard, whole.keys) for whole in outcomes
-        ]
-        for whole, wanted in zip(joined, outcomes, strict=True):
-            assert all(np.array_equal(a, b) for a, b in zip(whole[3:], wanted[3:], strict=True))
+def test_outcomes_are_what_is_kept_of_those_shards_that_all_targets_have_seen() -> None:
+    images = ShardImages("b", "s0.tar", {}, ["k0", "k1"], [3, 4], None, [1, 1], [0, 0], ["", ""])
+    answers = {
+        name: ShardAnswers("b", "s0.tar", {}, name, predictions, clean)
+        for name, predictions, clean in (("x", [3, -1], [3, 4]), ("y", [9, 4], [3, 0]))
+    }
+    partly = Counted(images, {"x": answers["x"]})
+    [found] = from_counts([Counted(images, answers), partly], ["y", "x"])
+    wanted = part("b", "s0.tar", [3, 4], [[3, 0], [3, 4]], [[9, 4], [3, -1]])
+    assert (found.attack, found.shard, found.keys) == ("b", "s0.tar", ["k0", "k1"])
+    assert all(np.array_equal(a, b) for a, b in zip(found[3:], wanted[3:], strict=True))

@@ -43,8 +43,10 @@ class CleanReport(Callback):
         self._skipped = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the file can be written, and meet the other processes."""
+        """Make sure that the file can be written, remove that of an earlier run, and meet the other processes."""
         publish.prepare_folder(self.path)
+        if trainer.is_global_zero:
+            publish.remove(storage.join(self.path, CLEAN_FILE))
         self._peers = Peers(None)
 
     def on_predict_batch_end(

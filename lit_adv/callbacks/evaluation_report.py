@@ -8,17 +8,31 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+from torch import Tensor
 
 from lit_adv.callbacks.evaluation_page import collect_evaluation
 from lit_adv.callbacks.lookup import find_callback
-from lit_adv.data.evaluation import PairBatch
+from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
+from lit_adv.outcomes import from_counts
 from lit_adv.pages.evaluation import Evaluation, evaluation_page
-from lit_adv.pictures import draw_examples, to_png
+from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
-from lit_adv.shards import publish, storage
+from lit_adv.shards import publish, scratch, storage
+from lit_adv.shards.attacked import AttackedFolder
+from lit_adv.shards.job import canonical_json, digest
+from lit_adv.shards.kept_counts import KeptCounts
 from lit_adv.shards.remote import redact
 from lit_adv.shards.storage import local_path
+
+#: Of the folder of counts: which attacks, shards and targets the results are of.
+INDEX_FILE = "index.json"
+
+#: The page to look at, which takes the counts that are kept.
+PAGE_FILE = "results.html"
+
+#: What stands when all is counted, in the order of writing.
+RESULTS_FILES = ("heat_map.png", PAGE_FILE, "results.md", "results.csv", "results.json")
 
 
 class EvaluationReport(Callback):
@@ -26,11 +40,13 @@ class EvaluationReport(Callback):
 
     The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
     counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``results.html`` (a page to look at, see
-    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Files of an
-    earlier run are replaced.
+    :mod:`lit_adv.pages.evaluation`; only where counts are kept), ``heat_map.png``, and for each attack
+    ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
+    folder ``counts`` in it has all answers of all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says
+    which of them the results are of.
 
-    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and ``outcomes``, see
-    :class:`lit_adv.outcomes.Outcomes`, and its ``targets``; the data module the folders of shards as ``attacks``.
+    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and what is counted as
+    ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
 
     Args:
         path: The folder for the results, local or remote.
@@ -49,12 +65,16 @@ class EvaluationReport(Callback):
         self.examples = examples
         self.gallery = gallery
         self.table = ""
-        self._pictures: dict[str, Image.Image] = {}
+        self._firsts: dict[str, tuple[Tensor, Tensor]] = {}  # clean and adversarial images
 
     @rank_zero_only
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the results can be written before there are any."""
+        """Make sure that the results can be written before there are any, and remove those of an earlier run."""
         publish.prepare_folder(self.path)
+        scratch.remove_stale_scratch(self.path)
+        present = storage.list_names(self.path)
+        for name in present.intersection(RESULTS_FILES):
+            publish.remove(storage.join(self.path, name))
 
     @rank_zero_only
     def on_test_batch_end(
@@ -66,38 +86,53 @@ class EvaluationReport(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first images of each attack, with what the first target makes of them."""
-        if batch.attack in self._pictures:
-            return
-        shown = slice(self.examples)
-        captions = [f"{a} -> {b}" for a, b in zip(batch.labels[shown], outputs[0][shown], strict=True)]
-        self._pictures[batch.attack] = draw_examples(batch.clean[shown].cpu(), batch.adversarial[shown].cpu(), captions)
+        """Keep the first images of each attack for its picture, if they happen to come by."""
+        first = min(trainer.datamodule.attacks[batch.attack].shards)  # type: ignore[attr-defined]
+        if batch.shard == first and batch.attack not in self._firsts:
+            self._firsts[batch.attack] = self._first_images(batch)
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and log."""
-        cells: list[Cell] = pl_module.cells  # type: ignore[assignment]
+        module: Any = pl_module
+        cells: list[Cell] = module.cells
         self.table = to_markdown(cells, self.reference)
-        files = {
-            "results.json": to_json(cells),
-            "results.csv": to_csv(cells),
-            "results.md": self.table.encode(),
-            "results.html": evaluation_page(self._collect(trainer, pl_module)),
-            "heat_map.png": heat_map(cells),
-        }
-        for attack, picture in self._pictures.items():
-            files[f"examples_{attack}.png"] = to_png(picture)
+        pictures = self._draw(trainer, module.kept, cells[0].target)
+        files = pictures | {"heat_map.png": heat_map(cells)}
+        if module.kept is not None:
+            files[PAGE_FILE] = evaluation_page(self._collect(trainer, module))
+        files |= {"results.md": self.table.encode(), "results.csv": to_csv(cells), "results.json": to_json(cells)}
+        if module.kept is not None:
+            publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
         for name, content in files.items():
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.log({"page": wandb.Html(files["results.html"].decode(), inject=False)})
-                self._log(logger, cells, Image.open(io.BytesIO(files["heat_map.png"])), trainer)
+                self._log(logger, cells, files, trainer)
+
+    def _draw(self, trainer: Trainer, kept: KeptCounts | None, target: str) -> dict[str, bytes]:
+        """Return the picture files: the first images of each attack, with what a target makes of them.
+
+        A picture that is there and shows just that is taken as it is, so that no shard needs to be read for it.
+        """
+        files: dict[str, bytes] = {}
+        for attack, folder in trainer.datamodule.attacks.items():  # type: ignore[attr-defined]
+            name, first = f"examples_{attack}.png", min(folder.shards)
+            captions = _captions(kept, attack, first, target)[: self.examples]
+            source = digest({"shard": folder.shards[first].sha256, "captions": captions, "examples": self.examples})
+            files[name] = self._present(name)
+            if png_source(files[name]) != source:
+                if attack not in self._firsts:
+                    batch = next(iter(read_pairs([first], {attack: folder}, self.examples)))
+                    self._firsts[attack] = self._first_images(batch)
+                files[name] = to_png(draw_examples(*self._firsts[attack], captions), source)
+        return files
 
     def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
+        names = [target.name for target in task.targets]
         return collect_evaluation(
             task.cells,
-            task.outcomes,
+            from_counts(task.kept.read(), names),
             trainer.datamodule.attacks,  # type: ignore[attr-defined]
             {target.name: target.weights for target in task.targets},
             path=self.path,
@@ -105,18 +140,55 @@ class EvaluationReport(Callback):
             gallery=self.gallery,
         )
 
-    def _log(self, logger: WandbLogger, cells: list[Cell], picture: Image.Image, trainer: Trainer) -> None:
+    def _first_images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        shown = slice(self.examples)
+        return batch.clean[shown].cpu().clone(), batch.adversarial[shown].cpu().clone()
+
+    def _present(self, name: str) -> bytes:
+        try:
+            return storage.read_bytes([storage.join(self.path, name)])[0]
+        except FileNotFoundError:
+            return b""
+
+    def _log(self, logger: WandbLogger, cells: list[Cell], files: dict[str, bytes], trainer: Trainer) -> None:
         rows = [cell.row() for cell in cells]
+        pictures = {name: Image.open(io.BytesIO(content)) for name, content in files.items() if name.endswith(".png")}
         logger.log_table("transfer", columns=list(rows[0]), data=[list(row.values()) for row in rows])
-        logger.log_image("heat_map", [picture])
-        logger.log_image("examples", list(self._pictures.values()), caption=list(self._pictures))
+        logger.log_image("heat_map", [pictures.pop("heat_map.png")])
+        captions = [name.removeprefix("examples_").removesuffix(".png") for name in pictures]
+        logger.log_image("examples", list(pictures.values()), caption=captions)
+        if PAGE_FILE in files:
+            logger.experiment.log({"page": wandb.Html(files[PAGE_FILE].decode(), inject=False)})
         log_inputs(logger, {"attacks": trainer.datamodule.attacks})  # type: ignore[attr-defined]
+
+
+def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> list[str]:
+    """Return what a target makes of a shard's images; nothing if that is not kept."""
+    try:
+        [(images, answers)] = kept.read_some({(attack, shard): [target]}) if kept else [(None, {})]
+    except FileNotFoundError:  # as where the number of batches is limited
+        return []
+    if images is None or target not in answers:  # they were damaged since
+        return []
+    return [f"{a} -> {b}" for a, b in zip(images.labels, answers[target].predictions, strict=True)]
+
+
+def _index(trainer: Trainer, cells: list[Cell]) -> dict[str, Any]:
+    """Return what the results are of."""
+    attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks  # type: ignore[attr-defined]
+    return {
+        "attacks": {
+            name: {"path": redact(folder.path), "shards": sorted(folder.shards)} for name, folder in attacks.items()
+        },
+        "targets": list(dict.fromkeys(cell.target for cell in cells)),
+    }
 
 
 @rank_zero_only
 def print_report(trainer: Trainer) -> None:
     """Print what an evaluation has found."""
     report = find_callback(trainer, EvaluationReport)
-    page = storage.join(report.path, "results.html")
     print(f"\n{report.table}\nresults   {local_path(report.path) or redact(report.path)}")
-    print(f"page      {local_path(page) or redact(page)}")
+    if PAGE_FILE in storage.list_names(report.path):
+        page = storage.join(report.path, PAGE_FILE)
+        print(f"page      {local_path(page) or redact(page)}")

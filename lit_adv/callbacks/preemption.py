@@ -1,21 +1,26 @@
-"""Ending a generation run in order when its machine, or that of another of its processes, is taken away."""
+"""Ending a run in order when its machine, or that of another of its processes, is taken away."""
 
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from subprocess import Popen
 from types import FrameType
 from typing import Any
 
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_adv.errors import PreemptedError
 from lit_adv.peers import LOST
 
 logger = logging.getLogger(__name__)
+
+#: What asks a run to stop.
+ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 GRACE_SECONDS = 25.0  # SLURM and Kubernetes kill 30 seconds after they ask, unless told otherwise
 
@@ -28,65 +33,107 @@ class PeerLostError(SystemExit):
 
 
 class StopOnSignal(Callback):
-    """Stops the run when it is asked to by SIGTERM or SIGUSR1, and when another of its processes is lost.
+    """Stops the run when it is asked to by SIGTERM, SIGINT or SIGUSR1, and when another of its processes is lost.
 
     The processes that Lightning started are taken along.
 
-    The batch under attack is dropped at once, whatever is queued for writing is written, shards that are whole by
-    then are published, the rest is discarded. What hangs meanwhile, such as an upload, is cut short after
-    :data:`GRACE_SECONDS`; publishing is atomic, so that harms no shard.
+    The batch at hand is dropped at once, and the other callbacks keep what is worth keeping: of a generation, whatever
+    is queued for writing is written, shards that are whole by then are published, the rest is discarded. What hangs
+    meanwhile, such as an upload, is cut short after :data:`GRACE_SECONDS`; publishing is atomic, so that harms nothing.
 
-    Lightning's own handlers would not do: in the predict loop, SIGTERM only sets a flag that nobody reads, and with
-    several processes its handler waits for all of them inside the handler.
+    Lightning's own handlers would not do: the training loop ends with status 0, as if all were done; in the other
+    loops, SIGTERM only sets a flag that nobody reads; and with several processes the handler waits for all of them
+    inside the handler.
+
+    Args:
+        kept: What is kept of a run that was asked to stop, and how to go on, for the user.
+
+    Attributes:
+        ending: How the run is to end, once it is asked to stop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: str = "run the same command again") -> None:
         super().__init__()
-        self._ending: SystemExit | None = None
+        self.kept = kept
+        self.ending: SystemExit | None = None
         self._process = os.getpid()
-        self._launcher: Any = None
+        self._trainer: Trainer | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over from Lightning, which gives them back when the run has ended."""
-        self._process, self._ending = os.getpid(), None
-        self._launcher = trainer.strategy.launcher
-        for number in (signal.SIGTERM, signal.SIGUSR1, LOST):
+        self._process, self.ending, self._trainer = os.getpid(), None, trainer
+        for number in (*ASKED, LOST):
             _set_handler(number, self._stop)
+
+    on_test_start = on_fit_start = on_predict_start
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals over, too, where validation is all that is done."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self.on_predict_start(trainer, pl_module)
 
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop here if the exception was lost, as happens to one that is raised in a destructor."""
-        if self._ending is not None:
-            raise self._ending
+        if self.ending is not None:
+            raise self.ending
+
+    on_test_batch_end = on_validation_batch_end = on_predict_batch_end
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: without this one their work would end in waiting for it."""
         _set_handler(LOST, signal.SIG_IGN)  # the others leave, too; let this one write what is queued
-        if self._ending is not None:
-            reason = "asked to stop" if isinstance(self._ending, PreemptedError) else "lost another process"
-            logger.warning("%s: finished shards are kept; run the same command again to make the others", reason)
-        else:
+        if self.ending is None:
             self._take_along(signal.SIGTERM)
+        elif trainer.is_global_zero:
+            reason = "asked to stop" if isinstance(self.ending, PreemptedError) else "lost another process"
+            logger.warning("%s: %s", reason, self.kept)
+
+    def see_off(self) -> None:
+        """Wait for the processes that Lightning started, if the run was asked to stop."""
+        if self.ending is None:
+            return
+        for number in ASKED:
+            _set_handler(number, signal.SIG_IGN)  # Lightning has given them back
+        for child in self._children:
+            child.wait()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Data loader workers inherit the handler.
-        if self._ending is not None or os.getpid() != self._process:
+        if self.ending is not None or os.getpid() != self._process:
             return
-        self._ending = PeerLostError() if number == LOST else PreemptedError()
+        self.ending = PeerLostError() if number == LOST else PreemptedError()
         self._take_along(number)
-        watchdog = threading.Timer(GRACE_SECONDS, os._exit, [self._ending.code])
+        watchdog = threading.Timer(GRACE_SECONDS, self._cut_short, [self.ending.code])
         watchdog.daemon = True
         watchdog.start()
-        raise self._ending
+        self._interrupt()
+
+    def _cut_short(self, status: int) -> None:
+        """End this process, and those that Lightning started, wherever they are."""
+        for child in self._children:
+            child.kill()
+        os._exit(status)
+
+    def _interrupt(self) -> None:
+        """Raise :attr:`ending`, now or when it is time."""
+        if self.ending is not None:
+            raise self.ending
+
+    @property
+    def _children(self) -> list["Popen[bytes]"]:
+        """The processes that Lightning started."""
+        launcher = self._trainer.strategy.launcher if self._trainer else None
+        return launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
 
     def _take_along(self, number: int) -> None:
         """Stop the processes that Lightning started; once, for a second signal may find its handler gone."""
-        if not isinstance(self._launcher, _SubprocessScriptLauncher):
+        if not self._children:
             return
         # Lightning would kill this process within five seconds of another's end, whatever is left to write.
         for thread in threading.enumerate():
             if isinstance(thread, _ChildProcessObserver):
                 thread._child_processes = []
-        for child in self._launcher.procs:
+        for child in self._children:
             child.send_signal(number)
 
 

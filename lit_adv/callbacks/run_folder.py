@@ -11,11 +11,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.metrics import ROBUST_ACCURACY
-from lit_adv.shards import publish, storage
+from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.remote import redact
 
 BEST, LAST = "best", "last"
 _WEIGHTS, _CHECKPOINT = "{}.safetensors", "{}.ckpt"
+_MIDWAY = "midway.ckpt"
 
 
 class RunFolder(Callback):
@@ -23,16 +24,20 @@ class RunFolder(Callback):
 
     Both are kept as weights for others to load, ``last.safetensors``, and as a checkpoint of the Trainer to go on from,
     ``last.ckpt``. They are written at an epoch's very end, after its validation, where a run can be resumed exactly.
+    So it can within an epoch, from ``midway.ckpt``, which is there until the epoch ends.
 
     The LightningModule offers the weights, a file's content, as ``saved_weights()``, and logs the robust accuracy.
 
     Args:
         path: The folder, local or remote.
+        midway_minutes: How often to keep what the run has come to within an epoch. A run that is killed loses at most
+            that much; one that is asked to stop loses nothing but a validation.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, midway_minutes: float = 15.0) -> None:
         super().__init__()
         self.path = path
+        self.midway_minutes = midway_minutes
         self._best = -inf
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -41,14 +46,20 @@ class RunFolder(Callback):
         Raises:
             FileExistsError: If the folder holds another run.
         """
-        own = {storage.join(self.path, _CHECKPOINT.format(name)) for name in (BEST, LAST)}
-        if str(trainer.ckpt_path) not in own and self._has(_CHECKPOINT.format(LAST)):
+        kept = [*map(_CHECKPOINT.format, (BEST, LAST)), _MIDWAY]
+        own = {storage.join(self.path, name) for name in kept}
+        if str(trainer.ckpt_path) not in own and storage.list_names(self.path).intersection(kept):
             raise FileExistsError(
                 f"{redact(self.path)} holds a run already; go on with it by --ckpt_path last, or choose another folder "
                 "by --output.path"
             )
         if trainer.is_global_zero:
             publish.prepare_folder(self.path)
+            scratch.remove_stale_scratch(self.path)
+
+    def keep_midway(self, trainer: Trainer) -> None:
+        """Write a checkpoint between two steps; all processes must."""
+        trainer.save_checkpoint(storage.join(self.path, _MIDWAY), weights_only=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write weights and checkpoints."""
@@ -62,23 +73,28 @@ class RunFolder(Callback):
             if trainer.is_global_zero:
                 publish.replace(storage.join(self.path, _WEIGHTS.format(name)), weights)
             trainer.save_checkpoint(storage.join(self.path, _CHECKPOINT.format(name)), weights_only=False)
+        if trainer.is_global_zero:
+            publish.remove(storage.join(self.path, _MIDWAY))
 
     def weights(self) -> list[str]:
         """Return the URLs of the weights in the folder."""
         return [storage.join(self.path, name) for name in map(_WEIGHTS.format, (BEST, LAST)) if self._has(name)]
 
-    def checkpoint(self, choice: str | None) -> str | None:
+    def checkpoint(self, choice: str | None, midway: bool = False) -> str | None:
         """Return the URL of a checkpoint.
 
         Args:
             choice: A URL, or ``best`` or ``last`` for this folder's; ``last`` may not exist yet, so that a run can be
                 started and resumed by the same command.
+            midway: Whether ``last`` means where the run was stopped within an epoch, if it was.
 
         Returns:
             The URL; None to start from the beginning.
         """
         if choice not in (BEST, LAST):
             return choice
+        if choice == LAST and midway and self._has(_MIDWAY):
+            return storage.join(self.path, _MIDWAY)
         name = _CHECKPOINT.format(choice)
         return None if choice == LAST and not self._has(name) else storage.join(self.path, name)
 

@@ -49,9 +49,11 @@ class TrainingTracker(Callback):
         for logger in _wandb_loggers(trainer):
             self._inputs = log_inputs(logger, {"adversarial": data.sets, "validation": data.attacks})
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, here for an epoch that goes on where the run was stopped in it."""
         self._images, self._started = 0, time.perf_counter()
+
+    on_train_epoch_start = on_train_start
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: TrainBatch, batch_idx: int

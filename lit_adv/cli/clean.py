@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from lit_adv.callbacks.clean_report import CleanReport
 from lit_adv.callbacks.progress import CleanProgress
-from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
+from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.generation import GenerationDataModule
-from lit_adv.loggers import own_runs
 from lit_adv.tasks import CleanTask
 
 
@@ -30,6 +29,5 @@ class CleanCLI(ShardCLI):
 def clean(arguments: Sequence[str], prog: str = "lit-adv clean") -> None:
     """Show the images, and write what came of it."""
     cli = CleanCLI(arguments, prog)
-    with own_runs(cli.trainer):
+    with cli.job():
         cli.trainer.predict(cli.model, cli.datamodule, return_predictions=False)
-    leave_process_group()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import torch
 import torch.distributed as dist
 import yaml
 from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
@@ -19,11 +24,15 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.callbacks.lookup import find_callback
+from lit_adv.callbacks.preemption import StopOnSignal
 from lit_adv.cli.arguments import prepare
 from lit_adv.errors import MendableError
+from lit_adv.loggers import own_runs
 from lit_adv.precision import fast_precision
 from lit_adv.shards import publish, storage
 from lit_adv.shards.remote import redact
+
+logger = logging.getLogger(__name__)
 
 
 class SaveConfigBesideOutput(SaveConfigCallback):
@@ -66,8 +75,8 @@ class SaveConfigBesideOutput(SaveConfigCallback):
         text = redact(self.parser.dump(config, skip_none=False))
         output: Any = find_callback(trainer, self._output)
         publish.replace(storage.join(output.path, "config.yaml"), text.encode())
-        for logger in trainer.loggers:
-            logger.log_hyperparams(yaml.safe_load(text))
+        for tracker in trainer.loggers:
+            tracker.log_hyperparams(yaml.safe_load(text))
 
 
 class RedactingParser(LightningArgumentParser):
@@ -97,6 +106,8 @@ class ShardCLI(LightningCLI):
         output_name: Name of the command's own group of settings.
         output_type: The callback that these settings make; its ``path`` is where the run's results go.
         progress_bar: Class of the progress bar.
+        kept: What is kept of a run that was asked to stop, and how to go on; see :class:`StopOnSignal`.
+        stop_type: The callback that stops it.
         leave_out: Settings that are not saved.
     """
 
@@ -108,10 +119,14 @@ class ShardCLI(LightningCLI):
     output_name: ClassVar[str] = "output"
     output_type: ClassVar[type[Callback]]
     progress_bar: ClassVar[type[TQDMProgressBar]]
+    kept: ClassVar[str] = "nothing is kept; run the same command again"
+    stop_type: ClassVar[type[StopOnSignal]] = StopOnSignal
     leave_out: ClassVar[Sequence[str]] = ()
 
     def __init__(self, arguments: Sequence[str], prog: str = "lit-adv COMMAND") -> None:
         quiet_lightning()
+        own = self.own_trainer_defaults()
+        callbacks = [*own.pop("callbacks", []), self.stop_type(self.kept)]
         super().__init__(
             self.model_type,
             self.data_type,
@@ -122,7 +137,8 @@ class ShardCLI(LightningCLI):
                 "use_distributed_sampler": False,
                 "enable_checkpointing": False,
                 "precision": None,
-                **self.own_trainer_defaults(),
+                **own,
+                "callbacks": callbacks,
             },
             parser_kwargs={
                 "prog": prog,
@@ -195,19 +211,54 @@ class ShardCLI(LightningCLI):
             raise MendableError(f"the trainer cannot be had as configured: {error}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the command's own progress bar, unless the user wants none, and make sure that logs can be written.
+        """Fit the Trainer to what starts the processes, and make sure that logs can be written.
+
+        It gets the command's own progress bar, unless the user wants none. Under torchrun, the numbers of devices and
+        nodes are torchrun's; they may change with every restart. Under SLURM, Lightning is kept from its own way of
+        being requeued: it would save the weights as a checkpoint, and load that into whatever the next run configures.
 
         Raises:
-            OSError: If they cannot. (W&B goes without its files then.)
+            OSError: If logs cannot be written. (W&B goes without its files then.)
+            RuntimeError: If there is such a checkpoint.
         """
         settings = self._get(self.config_init, "trainer")
         if settings.get("enable_progress_bar") is not False:
             kwargs["callbacks"] = [*(settings.get("callbacks") or []), self.progress_bar()]
+        if TorchElasticEnvironment.detect():
+            if settings.devices == "auto":
+                kwargs["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+                kwargs["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
+        elif SLURMEnvironment.detect():
+            given = kwargs.get("plugins", settings.plugins) or []
+            kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False), *given]
         trainer = super().instantiate_trainer(**kwargs)
-        for logger in trainer.loggers:
-            if logger.save_dir and not isinstance(logger, WandbLogger):
-                publish.prepare_folder(str(logger.save_dir))
+        if SLURMEnvironment.detect() and (stale := sorted(Path(trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))):
+            raise RuntimeError(f"Lightning would load {stale[0]} over the weights; move it away")
+        for tracker in trainer.loggers:
+            if tracker.save_dir and not isinstance(tracker, WandbLogger):
+                publish.prepare_folder(str(tracker.save_dir))
         return trainer
+
+    @contextmanager
+    def job(self) -> Iterator[None]:
+        """Do the command's work in the body: W&B's runs end with it, and the processes part in order.
+
+        Raises:
+            SystemExit: If the run was asked to stop, or has lost another process; also where something else was raised
+                in consequence, as when a process that stopped was waited for.
+        """
+        stop = find_callback(self.trainer, StopOnSignal)
+        try:
+            with own_runs(self.trainer):
+                yield
+        except Exception as error:
+            if stop.ending is not None:
+                logger.warning("%s: %s", type(error).__name__, redact(str(error)))
+                raise stop.ending from error
+            raise
+        finally:
+            leave_process_group()
+            stop.see_off()
 
 
 def _device_type(accelerator: str) -> str:
@@ -223,6 +274,8 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")
     # Frozen networks and averages of weights stay in eval mode; the task trains the rest.
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    # The data loader of training does go on where it was; Lightning knows another way of doing so.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
     # Lightning's own use of torch's pytrees.
     warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_adv.callbacks.lookup import find_callback
+from lit_adv.callbacks.midway import StopTraining
+from lit_adv.callbacks.pace import Pace, print_pace
+from lit_adv.callbacks.progress import TrainingProgress
 from lit_adv.callbacks.run_folder import AtomicCheckpointIO, RunFolder, print_run
 from lit_adv.callbacks.run_history import RunHistory
 from lit_adv.callbacks.training_tracker import TrainingTracker
-from lit_adv.cli.shard_cli import ShardCLI, leave_process_group
+from lit_adv.cli.shard_cli import ShardCLI
 from lit_adv.data.training import TrainingDataModule
-from lit_adv.loggers import own_runs
 from lit_adv.shards.remote import redact
 from lit_adv.tasks import FittingTask
 
@@ -32,11 +33,13 @@ class TrainingCLI(ShardCLI):
     any_subclass = True
     data_type = TrainingDataModule
     output_type = RunFolder
-    progress_bar = TQDMProgressBar
+    progress_bar = TrainingProgress
+    kept = "what the run has come to is kept; run the same command again, with --ckpt_path last, to go on"
+    stop_type = StopTraining
 
     def own_trainer_defaults(self) -> dict[str, Any]:
         """Keep gradients, which the validation's attack needs, and watch the run."""
-        return {"inference_mode": False, "callbacks": [TrainingTracker(), RunHistory()]}
+        return {"inference_mode": False, "callbacks": [TrainingTracker(), RunHistory(), Pace()]}
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
         """Add ``--ckpt_path``, and let one seed be that of all: the order of the data, and what steps draw."""
@@ -63,17 +66,20 @@ class ValidationCLI(TrainingCLI):
         "Measure a classifier's accuracy on clean images, on finished adversarial shards and under its own attack, as "
         "training does at the end of each epoch. With --ckpt_path last or best, that of a run in --output.path."
     )
+    kept = "nothing is kept of a validation; run the same command again"
 
 
 def fit(arguments: Sequence[str], prog: str = "lit-adv fit") -> None:
     """Train, and print what the last epoch has come to."""
     cli = TrainingCLI(arguments, prog)
-    checkpoint = find_callback(cli.trainer, RunFolder).checkpoint(cli.config.ckpt_path)
+    checkpoint = find_callback(cli.trainer, RunFolder).checkpoint(cli.config.ckpt_path, midway=True)
     # Checkpoints are never unpickled freely.
-    with own_runs(cli.trainer):
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    try:
+        with cli.job():
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        print_pace(cli.trainer)
     print_run(cli.trainer)
-    leave_process_group()
 
 
 def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
@@ -87,6 +93,5 @@ def validate(arguments: Sequence[str], prog: str = "lit-adv validate") -> None:
     checkpoint = folder.checkpoint(cli.config.ckpt_path)
     if cli.config.ckpt_path and not checkpoint:
         raise FileNotFoundError(f"{redact(folder.path)} holds no run to validate; name its folder as --output.path")
-    with own_runs(cli.trainer):
+    with cli.job():
         cli.trainer.validate(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
-    leave_process_group()

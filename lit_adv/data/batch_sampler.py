@@ -48,9 +48,20 @@ class BatchSampler(DistributedSampler[Any]):
         self._own = range(count * rank // world_size, count * (rank + 1) // world_size)
         self._steps = math.ceil(count / world_size)
         self._num_workers = num_workers
+        self._taken = (0, num_workers)
+
+    def skip(self, steps: int, num_workers: int) -> None:
+        """Let the next iteration leave out the steps that were taken before a run was stopped within an epoch.
+
+        Args:
+            steps: How many; the epoch is the one they were taken in.
+            num_workers: How many data loader workers there were, whose turns have ordered them.
+        """
+        self._taken = (steps, num_workers)
 
     def __iter__(self) -> Iterator[BatchIndex]:
-        for place in deal_runs(self._steps, self._num_workers):
+        (steps, num_workers), self._taken = self._taken, (0, self._num_workers)
+        for place in deal_runs(self._steps, num_workers)[steps:]:
             repeated = place >= len(self._own)
             number = max(self._own.stop - 1, 0) if repeated else self._own[place]
             yield BatchIndex(self.epoch, number, repeated)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import webdataset as wds
@@ -33,27 +32,39 @@ class PairBatch(TensorBatch):
 
     Attributes:
         attack: The user's name of the attack.
-        shard: File name of the shard.
         adversarial: uint8 [B, 3, H, W], in channels_last layout.
         clean: uint8 [B, 3, H, W], in channels_last layout.
-        clean_digest: Of the clean images and their keys: batches with the same digest get the same answers.
+        clean_digests: Of each clean image and its key: images with the same digest get the same answers.
         labels: int64 [B], true classes.
         targets: int64 [B], the classes that the attack aimed at; None if it was untargeted.
         keys: The B samples' keys.
         linf: int64 [B], largest change of a pixel, in grey levels.
         l2: float64 [B], Euclidean norm of the change, pixels in [0, 1].
+        shard: The shard's file name.
+        last: Whether the shard ends with this batch.
     """
 
     attack: str
-    shard: str
     adversarial: Tensor
     clean: Tensor
-    clean_digest: str
+    clean_digests: list[str]
     labels: Tensor
     targets: Tensor | None
     keys: list[str]
     linf: Tensor
     l2: Tensor
+    shard: str
+    last: bool
+
+    @property
+    def clean_digest(self) -> str:
+        """Of all clean images: batches with the same digest get the same answers."""
+        return hashlib.sha256("".join(self.clean_digests).encode()).hexdigest()
+
+    def without_images(self) -> Self:
+        """Return the batch without its images, which take most of its memory, and on the CPU."""
+        none = torch.empty(0, dtype=torch.uint8)
+        return replace(self, adversarial=none, clean=none).to("cpu")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -73,7 +84,8 @@ class EvaluationDataModule(LightningDataModule):
 
     Attributes:
         attacks: What the folders hold, by the attack's name.
-        batches: How many batches this process reads.
+        reading: Those of their shards that are to be read, by the attack's name; all, unless :meth:`read_only` said so.
+        images: How many images this process reads.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -94,7 +106,8 @@ class EvaluationDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.verify = verify
         self.attacks: dict[str, AttackedFolder] = {}
-        self.batches = 0
+        self.reading: dict[str, AttackedFolder] = {}
+        self.images = 0
 
     def prepare_data(self) -> None:
         """Check that the shards are whole.
@@ -113,15 +126,26 @@ class EvaluationDataModule(LightningDataModule):
             FileNotFoundError: If a folder has no manifest.
             ValueError: If shards were made without their clean images.
         """
-        self.attacks = open_paired(self.folders)
+        self.attacks = self.reading = open_paired(self.folders)
+
+    def read_only(self, pairs: Collection[tuple[str, str]]) -> None:
+        """Leave out shards that need not be read; all processes must say the same.
+
+        Args:
+            pairs: An attack's name and a shard's file name, for each shard to be read.
+        """
+        self.reading = {
+            attack: replace(folder, shards={n: record for n, record in folder.shards.items() if (attack, n) in pairs})
+            for attack, folder in self.attacks.items()
+        }
 
     def test_dataloader(self) -> DataLoader[PairBatch]:
         """Return the batches of this process's shards."""
         trainer: Any = self.trainer
-        assigned = assign_shards(self.attacks, trainer)
-        samples = [folder.shards[n].samples for folder in self.attacks.values() for n in assigned if n in folder.shards]
-        self.batches = sum(math.ceil(count / self.batch_size) for count in samples)
-        return load_pairs(self.attacks, trainer, self.batch_size, self.num_workers)
+        assigned = assign_shards(self.reading, trainer)
+        samples = [folder.shards[n].samples for folder in self.reading.values() for n in assigned if n in folder.shards]
+        self.images = sum(samples)
+        return load_pairs(self.reading, trainer, self.batch_size, self.num_workers)
 
 
 def assign_shards(attacks: Mapping[str, AttackedFolder], trainer: Any) -> list[str]:
@@ -186,9 +210,10 @@ def _batch_shards(names: Iterable[str], attacks: Mapping[str, AttackedFolder], b
     for name in names:
         for attack, folder in attacks.items():
             if name in folder.shards:
-                pairs = _read_shard(folder, name)
+                pairs, left = _read_shard(folder, name), folder.shards[name].samples
                 while batch := list(islice(pairs, batch_size)):
-                    yield _collate(batch, attack, name)
+                    left -= len(batch)
+                    yield _collate(batch, attack, name, last=left == 0)
 
 
 def _read_shard(folder: AttackedFolder, name: str) -> Iterator[_Pair]:
@@ -223,21 +248,25 @@ def _decode_pair(key: str, files: Mapping[str, bytes], decoder: Decoder, image_f
     )
 
 
-def _collate(pairs: Sequence[_Pair], attack: str, shard: str) -> PairBatch:
+def _collate(pairs: Sequence[_Pair], attack: str, shard: str, last: bool) -> PairBatch:
     clean = torch.stack([pair.clean for pair in pairs])
-    keys = [pair.key for pair in pairs]
     targets = [pair.target for pair in pairs if pair.target is not None]
-    digest = hashlib.sha256("\0".join(keys).encode())
-    digest.update(clean.numpy().data)
     return PairBatch(
         attack=attack,
-        shard=shard,
         adversarial=torch.stack([pair.adversarial for pair in pairs]).permute(0, 3, 1, 2),
         clean=clean.permute(0, 3, 1, 2),
-        clean_digest=digest.hexdigest(),
+        clean_digests=[_digest(pair) for pair in pairs],
         labels=torch.tensor([pair.label for pair in pairs]),
         targets=torch.tensor(targets) if targets else None,
-        keys=keys,
+        keys=[pair.key for pair in pairs],
         linf=torch.tensor([pair.linf for pair in pairs]),
         l2=torch.tensor([pair.l2 for pair in pairs], dtype=torch.float64),
+        shard=shard,
+        last=last,
     )
+
+
+def _digest(pair: _Pair) -> str:
+    digest = hashlib.sha256(f"{pair.key}\0".encode())
+    digest.update(pair.clean.numpy().data)
+    return digest.hexdigest()[:32]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -112,6 +113,7 @@ class TrainingDataModule(LightningDataModule):
         self.attacks: dict[str, AttackedFolder] = {}
         self._clean_shards: dict[str, CleanShard] = {}
         self._left_out: set[str] = set()
+        self._begun: dict[str, int] = {}  # what the order of an epoch's batches rests on, where a run was stopped in it
 
     def prepare_data(self) -> None:
         """Check that the adversarial shards are whole, and that the sets are made from the same images.
@@ -148,14 +150,58 @@ class TrainingDataModule(LightningDataModule):
         """Return this process's batches of an epoch; the Trainer sets the epoch."""
         trainer: Any = self.trainer
         batches = self._batches
-        return _LateLoader(
+        sampler = BatchSampler(batches, trainer.global_rank, trainer.world_size, self.num_workers)
+        loader = _LateLoader(
             batches,
             batch_size=None,
-            sampler=BatchSampler(batches, trainer.global_rank, trainer.world_size, self.num_workers),
+            sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=trainer.strategy.root_device.type == "cuda",
         )
+        loader.begin = partial(self._skip_what_was_had, sampler)
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run must know that is resumed within an epoch: what the order of its batches rests on."""
+        return self._order
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over :meth:`state_dict`."""
+        self._begun = state_dict
+
+    @property
+    def _order(self) -> dict[str, int]:
+        trainer: Any = self.trainer
+        return {
+            "data.batch_size": self.batch_size,
+            "data.num_workers": self.num_workers,
+            "data.shuffle_buffer": self.shuffle_buffer,
+            "data.seed": self.seed,
+            "processes": trainer.world_size,
+            "batches an epoch": len(self._batches),
+        }
+
+    def _skip_what_was_had(self, sampler: BatchSampler) -> None:
+        """Begin where the run was stopped within an epoch, if it was.
+
+        Raises:
+            ValueError: If the epoch would go on in another order than it began in.
+        """
+        trainer: Any = self.trainer
+        if not (steps := trainer.fit_loop.epoch_loop.batch_progress.current.ready):
+            return
+        other = [
+            f"{name} {self._begun.get(name)} there, {now} now"
+            for name, now in self._order.items()
+            if name != "data.num_workers" and self._begun.get(name) != now
+        ]
+        if other:
+            raise ValueError(
+                f"the run was stopped within an epoch, which must go on as it began ({'; '.join(other)}): keep these "
+                "settings, or begin the epoch again by naming last.ckpt of the run's folder as --ckpt_path"
+            )
+        sampler.skip(steps, self._begun["data.num_workers"])
 
     def val_dataloader(self) -> DataLoader[PairBatch] | list[Any]:
         """Return the batches of this process's validation shards; none without ``validation``."""
@@ -201,8 +247,15 @@ class TrainingDataModule(LightningDataModule):
 class _LateLoader(DataLoader[TrainBatch]):
     """Starts to load when the first batch is asked for.
 
-    In a run that is resumed, Lightning makes the iterator before it tells the sampler which epoch it is.
+    In a run that is resumed, Lightning makes the iterator before it tells the sampler which epoch it is, and before it
+    knows how many batches of it were had.
+
+    Attributes:
+        begin: Called before each epoch.
     """
 
+    begin: Callable[[], None]
+
     def __iter__(self) -> Iterator[TrainBatch]:  # type: ignore[override]  # torch says its own class, without need
+        self.begin()
         yield from super().__iter__()

@@ -23,7 +23,7 @@ from lit_adv.tasks.targets import Target, check_target
 
 _OPTIMIZER = {"opt": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 _SCHEDULER = {"sched": "cosine"}
-_SCHEDULE = "epochs_and_updates"  # its name in a checkpoint
+_SCHEDULE, _TERMS = "epochs_and_updates", "sums_of_terms"  # their names in a checkpoint
 
 
 class FittingTask(LightningModule, ABC):
@@ -73,6 +73,7 @@ class FittingTask(LightningModule, ABC):
         self._term_sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, device=self.device))
         self._schedule = (0, 0)  # epochs, and updates in each
         self._resumed_schedule: tuple[int, int] | None = None
+        self._resumed_terms: dict[str, list[float]] = {}
         self._deployed: tuple[nn.Module, ...] = ()  # a tuple, so that it is not registered for a second time
 
     @property
@@ -139,15 +140,17 @@ class FittingTask(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note what the schedule rests on."""
+        """Note what the schedule rests on, and what is to be logged at the end of the epoch."""
         checkpoint[_SCHEDULE] = self._schedule
+        checkpoint[_TERMS] = self._sum_terms()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note what the schedule of the run to go on with rests on."""
+        """Note these of the run to go on with."""
         self._resumed_schedule = checkpoint.get(_SCHEDULE)
+        self._resumed_terms = checkpoint.get(_TERMS, {})
 
     def on_train_start(self) -> None:
-        """Make sure that a schedule goes on as it began.
+        """Make sure that a schedule goes on as it began, and so does an epoch that the run was stopped in.
 
         Raises:
             ValueError: If the run that is resumed had another length.
@@ -159,6 +162,10 @@ class FittingTask(LightningModule, ABC):
                 f"{self._schedule[0]} of {self._schedule[1]}: keep trainer.max_epochs, data.batch_size and the number "
                 "of processes, or start a new run from its weights"
             )
+        if self.trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start()  # Lightning leaves it out
+            for name, sums in self._resumed_terms.items() if self.trainer.is_global_zero else ():
+                self._term_sums[name] += torch.tensor(sums, device=self.device)
 
     def on_fit_start(self) -> None:
         """Compile where the network now is."""
@@ -199,16 +206,21 @@ class FittingTask(LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         """Log the mean of each term of the loss over the epoch's images, those of all processes."""
+        sums = self._sum_terms()
+        self._term_sums.clear()
+        for name, (total, images) in sums.items():
+            if images:
+                self.log(f"train/loss/{name}", total / images, sync_dist=True)
+
+    def _sum_terms(self) -> dict[str, list[float]]:
+        """Return, for each term of the loss, its sum over the images of all processes so far, and their number."""
         # Processes may have met other sources, so it takes more than a reduction of tensors.
         own = {name: sums.tolist() for name, sums in self._term_sums.items()}
         everyone = [own] * self.trainer.world_size
         if self.trainer.world_size > 1:
             torch.distributed.all_gather_object(everyone, own)
-        self._term_sums.clear()
-        for name in sorted({name for sums in everyone for name in sums}):
-            total, images = (sum(values) for values in zip(*(s[name] for s in everyone if name in s), strict=True))
-            if images:
-                self.log(f"train/loss/{name}", total / images, sync_dist=True)
+        names = sorted({name for sums in everyone for name in sums})
+        return {name: [sum(v) for v in zip(*(s[name] for s in everyone if name in s), strict=True)] for name in names}
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's counts, and let each process validate as many batches as it has.

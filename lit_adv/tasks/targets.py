@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -27,11 +27,14 @@ class Target:
         name: What it is called in results.
         module: A classifier or a defense.
         weights: Digests of the weights of all classifiers in it.
+        record: All that decides its answers, of JSON's types: what the user wrote but for the name, a digest of all
+            weights, what each classifier expects of images.
     """
 
     name: str
     module: nn.Module
     weights: frozenset[str]
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def classifiers(self) -> list[Classifier]:
@@ -76,16 +79,17 @@ def load_targets(specs: Sequence[TargetSpec]) -> list[Target]:
     """
     if not specs:
         raise ValueError("model.targets names no model")
-    model = cache(load_model)
+    model, digest = cache(load_model), cache(weights_sha256)
     targets: list[Target] = []
     for spec in specs:
         settings = parse_target(spec) if isinstance(spec, str) else spec
         name = str(settings.get("name", spec if isinstance(spec, str) else _describe(settings)))
         if name in (target.name for target in targets):
             raise ValueError(f"two targets are called {name!r}; give one another name: {{name: ..., model: ...}}")
-        module = _build({key: value for key, value in settings.items() if key != "name"}, model)
-        classifiers = (part for part in module.modules() if isinstance(part, Classifier))
-        targets.append(Target(name, module, frozenset(map(weights_sha256, classifiers))))
+        settings = {key: value for key, value in settings.items() if key != "name"}
+        module = _build(settings, model)
+        classifiers = [part for part in module.modules() if isinstance(part, Classifier)]
+        targets.append(Target(name, module, frozenset(map(digest, classifiers)), _record(settings, module, digest)))
     return targets
 
 
@@ -161,6 +165,21 @@ def _describe(settings: Mapping[str, Any]) -> str:
     options = [f"{key}={value}" for key, value in settings.items() if key not in ("defense", "model", "members")]
     inside = ", ".join([str(settings.get("model")), *options])
     return f"defense:{settings['defense']}({inside})" if "defense" in settings else inside
+
+
+def _record(settings: Mapping[str, Any], module: nn.Module, digest: Callable[[nn.Module], str]) -> dict[str, Any]:
+    """Return :attr:`Target.record`; ``digest`` is that of a module's weights."""
+    classifiers = [part for part in module.modules() if isinstance(part, Classifier)]
+    written = dict(settings)
+    if "sum" in written:
+        written["sum"] = [parse_target(part) if isinstance(part, str) else part for part in written["sum"]]
+    record = {
+        "settings": written,
+        "weights_sha256": digest(module),
+        "classifiers": [classifier.settings for classifier in classifiers],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
+    return plain
 
 
 def _build(settings: Mapping[str, Any], model: Any) -> nn.Module:

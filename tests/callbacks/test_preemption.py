@@ -120,7 +120,7 @@ def test_under_slurm_weights_that_lightning_would_load_unasked_are_refused(
         monkeypatch.setenv(variable, value)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hpc_ckpt_1.ckpt").write_bytes(b"weights of another run")
-    with pytest.raises(RuntimeError, match=r"hpc_ckpt_1\.ckpt over the surrogate; move it away"):
+    with pytest.raises(RuntimeError, match=r"hpc_ckpt_1\.ckpt over the weights; move it away"):
         run_tiny(tmp_path)
     (tmp_path / "hpc_ckpt_1.ckpt").unlink()
     assert len(digests(run_tiny(tmp_path))) == 2

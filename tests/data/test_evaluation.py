@@ -37,7 +37,7 @@ def read(attacks: dict[str, str], rank: int = 0, world_size: int = 1, **settings
     data.prepare_data()
     data.setup("test")
     batches = list(data.test_dataloader())
-    assert len(batches) == data.batches
+    assert sum(map(len, batches)) == data.images
     return batches
 
 
