@@ -16,6 +16,7 @@ from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
 from lit_adv.outcomes import from_counts
 from lit_adv.pages.evaluation import Evaluation, evaluation_page
+from lit_adv.pages.kept_gallery import PassingPictures
 from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
@@ -43,7 +44,7 @@ class EvaluationReport(Callback):
     :mod:`lit_adv.pages.evaluation`; only where counts are kept), ``heat_map.png``, and for each attack
     ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
     folder ``counts`` in it has all answers of all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says
-    which of them the results are of.
+    which of them the results are of; ``gallery.json`` has the pictures of the page.
 
     The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and what is counted as
     ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
@@ -75,6 +76,7 @@ class EvaluationReport(Callback):
         present = storage.list_names(self.path)
         for name in present.intersection(RESULTS_FILES):
             publish.remove(storage.join(self.path, name))
+        self._passing = PassingPictures(trainer.datamodule.attacks, self.gallery)  # type: ignore[attr-defined]
 
     @rank_zero_only
     def on_test_batch_end(
@@ -86,10 +88,13 @@ class EvaluationReport(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first images of each attack for its picture, if they happen to come by."""
+        """Keep the first images of each attack for its picture, and those of the gallery, if they happen to come by."""
         first = min(trainer.datamodule.attacks[batch.attack].shards)  # type: ignore[attr-defined]
         if batch.shard == first and batch.attack not in self._firsts:
             self._firsts[batch.attack] = self._first_images(batch)
+        if self._passing.wants(batch.attack, batch.shard):
+            pixels = (images.permute(0, 2, 3, 1).cpu().numpy() for images in (batch.clean, batch.adversarial))
+            self._passing.see(batch.attack, batch.shard, batch.keys, *pixels)
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -138,6 +143,7 @@ class EvaluationReport(Callback):
             path=self.path,
             reference=self.reference,
             gallery=self.gallery,
+            seen=self._passing.pictures,
         )
 
     def _first_images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
