@@ -26,6 +26,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.formatter.useoffset": False,
     "grid.alpha": 0.15,
     **dict.fromkeys(
         ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), _INK
@@ -46,6 +47,7 @@ def draw_lines(
     whole_x: bool = False,
     markers: bool = False,
     log_y: bool = False,
+    from_zero: bool = False,
 ) -> Markup:
     """Draw lines.
 
@@ -57,6 +59,7 @@ def draw_lines(
         whole_x: Whether x are whole numbers.
         markers: Whether to mark the points.
         log_y: Whether y is on a logarithmic scale.
+        from_zero: Whether the axis of y begins at 0.
 
     Returns:
         An SVG element, with names escaped; the same for the same arguments.
@@ -72,6 +75,8 @@ def draw_lines(
         axes.set(xlabel=x_label, ylabel=y_label)
         if percent:
             axes.set_ylim(-2, 102)
+        if from_zero:
+            axes.set_ylim(0, 1.08 * max(max(y) for _, y in lines.values()) or 1)
         if log_y:
             axes.set_yscale("log")
         if whole_x:
