@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lit_adv.shards.counts import ShardAnswers, ShardImages
+from lit_adv.shards.kept_counts import Counted
 
 Flags = npt.NDArray[np.bool_]
 Classes = npt.NDArray[np.int32]
@@ -19,12 +19,11 @@ _NAMED = 50  # images in a list
 
 
 class Outcomes(NamedTuple):
-    """What T targets made of N images of one shard, or of a part of it in the shard's order.
+    """What T targets made of the N images of one shard, in the shard's order.
 
     Attributes:
         attack: The user's name of the attack.
         shard: File name of the shard.
-        targets: The T targets' names.
         keys: The samples' keys.
         labels: int32 [N], true classes.
         clean: int32 [T, N], the targets' classes for the clean images; -1 where a target declines to decide.
@@ -33,7 +32,6 @@ class Outcomes(NamedTuple):
 
     attack: str
     shard: str
-    targets: list[str]
     keys: list[str]
     labels: Classes
     clean: Classes
@@ -50,48 +48,25 @@ class Outcomes(NamedTuple):
         return np.equal(self.clean, self.labels)
 
 
-def outcomes_of(images: ShardImages, answers: Mapping[str, ShardAnswers]) -> Outcomes:
-    """Return what some targets, by name, made of an attack's images in a shard, from what is kept of it."""
-    made = list(answers.values())
-    return Outcomes(
-        attack=images.attack,
-        shard=images.shard,
-        targets=list(answers),
-        keys=images.keys,
-        labels=np.array(images.labels, dtype=np.int32),
-        clean=np.array([some.clean_predictions for some in made], dtype=np.int32),
-        adversarial=np.array([some.predictions for some in made], dtype=np.int32),
-    )
-
-
-def join_parts(parts: Iterable[Outcomes], attacks: Sequence[str], targets: Sequence[str]) -> list[Outcomes]:
-    """Join what is known of each shard from several sides: some targets' answers may have been kept before.
+def from_counts(counted: Iterable[Counted], targets: Sequence[str]) -> list[Outcomes]:
+    """Return what the kept counts of an evaluation say of each image.
 
     Args:
-        parts: Of all processes. Those of a shard have the same images, or the first of them where a run was limited.
-        attacks: The attacks' order.
-        targets: The targets' order; each is in one part of each shard.
-
-    Returns:
-        One for each attack and shard, by attack, then by the shard's name: the same however the work was shared.
+        counted: One for each attack and shard; those that not all targets have been shown are left out.
+        targets: The targets' names, in the order of the outcomes' rows.
     """
-    whole: dict[tuple[int, str], list[Outcomes]] = defaultdict(list)
-    for part in parts:
-        if part.targets:
-            whole[attacks.index(part.attack), part.shard].append(part)
-    return [_join(found, targets) for _, found in sorted(whole.items(), key=lambda item: item[0])]
-
-
-def _join(parts: Sequence[Outcomes], targets: Sequence[str]) -> Outcomes:
-    shortest = min(parts, key=lambda part: len(part.keys))
-    count = len(shortest.keys)
-    rows = {name: (part, row) for part in parts for row, name in enumerate(part.targets)}
-    found = [rows[name] for name in targets]
-    return shortest._replace(
-        targets=list(targets),
-        clean=np.stack([part.clean[row, :count] for part, row in found]),
-        adversarial=np.stack([part.adversarial[row, :count] for part, row in found]),
-    )
+    return [
+        Outcomes(
+            attack=images.attack,
+            shard=images.shard,
+            keys=images.keys,
+            labels=np.array(images.labels, np.int32),
+            clean=np.array([answers[target].clean_predictions for target in targets], np.int32),
+            adversarial=np.array([answers[target].predictions for target in targets], np.int32),
+        )
+        for images, answers in counted
+        if answers.keys() >= set(targets)
+    ]
 
 
 class ClassCount(NamedTuple):

@@ -1,26 +1,16 @@
-"""Counts beyond the rates, against a plain recount, and whichever way the work was shared."""
+"""Counts beyond the rates, from what is kept of an evaluation, against a plain recount."""
 
 import numpy as np
 import pytest
 
-from lit_adv.outcomes import (
-    Agreement,
-    ClassCount,
-    Outcomes,
-    count_agreement,
-    count_classes,
-    join_parts,
-    outcomes_of,
-)
+from lit_adv.outcomes import Agreement, ClassCount, Outcomes, count_agreement, count_classes, from_counts
 from lit_adv.shards.counts import ShardAnswers, ShardImages
-
-ATTACKS = ["b", "a"]
-TARGETS = ["t0", "t1", "t2"]
+from lit_adv.shards.kept_counts import Counted
 
 
 def part(attack: str, shard: str, labels: list[int], clean: list[list[int]], adversarial: list[list[int]]) -> Outcomes:
     arrays = (np.array(values, np.int32) for values in (labels, clean, adversarial))
-    return Outcomes(attack, shard, TARGETS[: len(clean)], [f"{shard}-{n}" for n in range(len(labels))], *arrays)
+    return Outcomes(attack, shard, [f"{shard}-{n}" for n in range(len(labels))], *arrays)
 
 
 @pytest.fixture
@@ -64,37 +54,14 @@ def test_a_list_of_images_is_short_however_many_there_are() -> None:
     assert len(agreement.fool_none) == 50
 
 
-def of_targets(whole: Outcomes, rows: list[int]) -> Outcomes:
-    names = [whole.targets[row] for row in rows]
-    return whole._replace(targets=names, clean=whole.clean[rows], adversarial=whole.adversarial[rows])
-
-
-def assert_equal(joined: list[Outcomes], wanted: list[Outcomes]) -> None:
-    assert [whole[:4] for whole in joined] == [whole[:4] for whole in wanted]
-    for one, other in zip(joined, wanted, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(one[4:], other[4:], strict=True))
-
-
-def test_parts_come_together_the_same_whichever_process_knew_them(outcomes: list[Outcomes]) -> None:
-    first, second, third = outcomes
-    kept, new, nothing = of_targets(first, [2]), of_targets(first, [0, 1]), of_targets(first, [])
-    for order in ([kept, new, second, third], [third, second, new, kept], [new, third, nothing, kept, second]):
-        assert_equal(join_parts(order, ATTACKS, TARGETS), outcomes)
-
-
-def test_of_a_shard_that_a_limited_run_began_what_all_targets_saw_counts(outcomes: list[Outcomes]) -> None:
-    first = outcomes[0]
-    cut = slice(2)
-    begun = first._replace(
-        keys=first.keys[cut], labels=first.labels[cut], clean=first.clean[:, cut], adversarial=first.adversarial[:, cut]
-    )
-    joined = join_parts([of_targets(first, [1]), of_targets(begun, [0, 2])], ATTACKS, TARGETS)
-    assert_equal(joined, [begun])
-
-
-def test_kept_answers_are_outcomes() -> None:
-    place = {"attack": "b", "shard": "s0.tar", "made_with": {}}
-    images = ShardImages(**place, keys=["x", "y"], labels=[3, 4], aims=None, linf=[1, 2], l2=[5, 6], clean=["p", "q"])
-    answers = ShardAnswers(**place, target="t1", predictions=[7, -1], clean_predictions=[3, 4])
-    wanted = Outcomes("b", "s0.tar", ["t1"], ["x", "y"], *map(np.array, ([3, 4], [[3, 4]], [[7, -1]])))
-    assert_equal([outcomes_of(images, {"t1": answers})], [wanted])
+def test_outcomes_are_what_is_kept_of_those_shards_that_all_targets_have_seen() -> None:
+    images = ShardImages("b", "s0.tar", {}, ["k0", "k1"], [3, 4], None, [1, 1], [0, 0], ["", ""])
+    answers = {
+        name: ShardAnswers("b", "s0.tar", {}, name, predictions, clean)
+        for name, predictions, clean in (("x", [3, -1], [3, 4]), ("y", [9, 4], [3, 0]))
+    }
+    partly = Counted(images, {"x": answers["x"]})
+    [found] = from_counts([Counted(images, answers), partly], ["y", "x"])
+    wanted = part("b", "s0.tar", [3, 4], [[3, 0], [3, 4]], [[9, 4], [3, -1]])
+    assert (found.attack, found.shard, found.keys) == ("b", "s0.tar", ["k0", "k1"])
+    assert all(np.array_equal(a, b) for a, b in zip(found[3:], wanted[3:], strict=True))

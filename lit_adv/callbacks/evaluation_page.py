@@ -14,7 +14,8 @@ from timm.data import ImageNetInfo
 from lit_adv import __version__
 from lit_adv.outcomes import Outcomes
 from lit_adv.pages.evaluation import Evaluation, WhatRan
-from lit_adv.pages.gallery import choose, read_pictures
+from lit_adv.pages.gallery import Pictures, choose
+from lit_adv.pages.kept_gallery import keep_pictures
 from lit_adv.report import Cell
 from lit_adv.shards import storage
 from lit_adv.shards.attacked import AttackedFolder
@@ -34,17 +35,19 @@ def collect_evaluation(
     path: str,
     reference: bool,
     gallery: int,
+    seen: Mapping[str, Pictures],
 ) -> Evaluation:
     """Gather all that the page of an evaluation shows.
 
     Args:
         cells: What each attack achieves against each target.
         outcomes: What the targets made of each image, one part for each attack and shard.
-        attacks: The folders of shards, from which the gallery's images are read again.
+        attacks: The folders of shards, from which the gallery's images are read that are not known.
         weights: The digests of each target's weights, by its name.
-        path: The folder for the results.
+        path: The folder for the results, in which the gallery's pictures are kept.
         reference: Whether the paper's numbers are shown from the start.
         gallery: How many images are shown.
+        seen: Pictures that are known, see :class:`lit_adv.pages.kept_gallery.PassingPictures`.
 
     Raises:
         DamagedShardsError: If an image of the gallery cannot be read any more.
@@ -53,7 +56,7 @@ def collect_evaluation(
     return Evaluation(
         cells=cells,
         outcomes=outcomes,
-        gallery=list(zip(chosen, read_pictures(chosen, attacks), strict=True)),
+        gallery=list(zip(chosen, keep_pictures(chosen, attacks, path, seen), strict=True)),
         classes=_class_names(attacks),
         methods={name: _method(folder.config["model"]) for name, folder in attacks.items()},
         reference=reference,

@@ -14,7 +14,9 @@ from lit_adv.callbacks.evaluation_page import collect_evaluation
 from lit_adv.callbacks.lookup import find_callback
 from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
+from lit_adv.outcomes import from_counts
 from lit_adv.pages.evaluation import Evaluation, evaluation_page
+from lit_adv.pages.kept_gallery import PassingPictures
 from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
@@ -27,8 +29,11 @@ from lit_adv.shards.storage import local_path
 #: Of the folder of counts: which attacks, shards and targets the results are of.
 INDEX_FILE = "index.json"
 
+#: The page to look at, which takes the counts that are kept.
+PAGE_FILE = "results.html"
+
 #: What stands when all is counted, in the order of writing.
-RESULTS_FILES = ("heat_map.png", "results.html", "results.md", "results.csv", "results.json")
+RESULTS_FILES = ("heat_map.png", PAGE_FILE, "results.md", "results.csv", "results.json")
 
 
 class EvaluationReport(Callback):
@@ -36,13 +41,13 @@ class EvaluationReport(Callback):
 
     The folder gets ``results.json`` and ``results.csv`` (one row for each pair of an attack and a target, with
     counts, rates and 95 % intervals), ``results.md`` (the paper's layout), ``results.html`` (a page to look at, see
-    :mod:`lit_adv.pages.evaluation`), ``heat_map.png``, and for each attack ``examples_<attack>.png``. Those of an
-    earlier run are removed at the start, so what is there is complete. The folder ``counts`` in it has all answers of
-    all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says which of them the results are of.
+    :mod:`lit_adv.pages.evaluation`; only where counts are kept), ``heat_map.png``, and for each attack
+    ``examples_<attack>.png``. Those of an earlier run are removed at the start, so what is there is complete. The
+    folder ``counts`` in it has all answers of all targets, see :mod:`lit_adv.shards.counts`; its ``index.json`` says
+    which of them the results are of; ``gallery.json`` has the pictures of the page.
 
-    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and ``outcomes``, see
-    :class:`lit_adv.outcomes.Outcomes`, its ``targets``, and what is counted as ``kept``, see
-    :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
+    The LightningModule offers the results as ``cells``, see :class:`lit_adv.report.Cell`, and what is counted as
+    ``kept``, see :class:`lit_adv.shards.kept_counts.KeptCounts`; the data module the folders of shards as ``attacks``.
 
     Args:
         path: The folder for the results, local or remote.
@@ -71,6 +76,7 @@ class EvaluationReport(Callback):
         present = storage.list_names(self.path)
         for name in present.intersection(RESULTS_FILES):
             publish.remove(storage.join(self.path, name))
+        self._passing = PassingPictures(trainer.datamodule.attacks, self.gallery)  # type: ignore[attr-defined]
 
     @rank_zero_only
     def on_test_batch_end(
@@ -82,10 +88,13 @@ class EvaluationReport(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first images of each attack for its picture, if they happen to come by."""
+        """Keep the first images of each attack for its picture, and those of the gallery, if they happen to come by."""
         first = min(trainer.datamodule.attacks[batch.attack].shards)  # type: ignore[attr-defined]
         if batch.shard == first and batch.attack not in self._firsts:
             self._firsts[batch.attack] = self._first_images(batch)
+        if self._passing.wants(batch.attack, batch.shard):
+            pixels = (images.permute(0, 2, 3, 1).cpu().numpy() for images in (batch.clean, batch.adversarial))
+            self._passing.see(batch.attack, batch.shard, batch.keys, *pixels)
 
     @rank_zero_only
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,28 +103,17 @@ class EvaluationReport(Callback):
         cells: list[Cell] = module.cells
         self.table = to_markdown(cells, self.reference)
         pictures = self._draw(trainer, module.kept, cells[0].target)
-        page = evaluation_page(self._collect(trainer, pl_module))
-        contents = (heat_map(cells), page, self.table.encode(), to_csv(cells), to_json(cells))
-        files = pictures | dict(zip(RESULTS_FILES, contents, strict=True))
+        files = pictures | {"heat_map.png": heat_map(cells)}
+        if module.kept is not None:
+            files[PAGE_FILE] = evaluation_page(self._collect(trainer, module))
+        files |= {"results.md": self.table.encode(), "results.csv": to_csv(cells), "results.json": to_json(cells)}
         if module.kept is not None:
             publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
         for name, content in files.items():
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.log({"page": wandb.Html(page.decode(), inject=False)})
                 self._log(logger, cells, files, trainer)
-
-    def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
-        return collect_evaluation(
-            task.cells,
-            task.outcomes,
-            trainer.datamodule.attacks,  # type: ignore[attr-defined]
-            {target.name: target.weights for target in task.targets},
-            path=self.path,
-            reference=self.reference,
-            gallery=self.gallery,
-        )
 
     def _draw(self, trainer: Trainer, kept: KeptCounts | None, target: str) -> dict[str, bytes]:
         """Return the picture files: the first images of each attack, with what a target makes of them.
@@ -135,6 +133,19 @@ class EvaluationReport(Callback):
                 files[name] = to_png(draw_examples(*self._firsts[attack], captions), source)
         return files
 
+    def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
+        names = [target.name for target in task.targets]
+        return collect_evaluation(
+            task.cells,
+            from_counts(task.kept.read(), names),
+            trainer.datamodule.attacks,  # type: ignore[attr-defined]
+            {target.name: target.weights for target in task.targets},
+            path=self.path,
+            reference=self.reference,
+            gallery=self.gallery,
+            seen=self._passing.pictures,
+        )
+
     def _first_images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         shown = slice(self.examples)
         return batch.clean[shown].cpu().clone(), batch.adversarial[shown].cpu().clone()
@@ -152,6 +163,8 @@ class EvaluationReport(Callback):
         logger.log_image("heat_map", [pictures.pop("heat_map.png")])
         captions = [name.removeprefix("examples_").removesuffix(".png") for name in pictures]
         logger.log_image("examples", list(pictures.values()), caption=captions)
+        if PAGE_FILE in files:
+            logger.experiment.log({"page": wandb.Html(files[PAGE_FILE].decode(), inject=False)})
         log_inputs(logger, {"attacks": trainer.datamodule.attacks})  # type: ignore[attr-defined]
 
 
@@ -181,6 +194,7 @@ def _index(trainer: Trainer, cells: list[Cell]) -> dict[str, Any]:
 def print_report(trainer: Trainer) -> None:
     """Print what an evaluation has found."""
     report = find_callback(trainer, EvaluationReport)
-    page = storage.join(report.path, "results.html")
     print(f"\n{report.table}\nresults   {local_path(report.path) or redact(report.path)}")
-    print(f"page      {local_path(page) or redact(page)}")
+    if PAGE_FILE in storage.list_names(report.path):
+        page = storage.join(report.path, PAGE_FILE)
+        print(f"page      {local_path(page) or redact(page)}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from lit_adv.errors import MendableError
 from lit_adv.shards import publish, storage
+from lit_adv.shards.counts import COUNTS_FOLDER
 from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.remote import redact
 from lit_adv.shards.verify.report import printable
@@ -30,6 +31,7 @@ class _Kind(NamedTuple):
 _KINDS = (
     _Kind(JOB_FILE, "lit_adv.cli.status_of_job"),
     _Kind(_RESULTS, "lit_adv.cli.status_of_results"),
+    _Kind(COUNTS_FOLDER, "lit_adv.cli.status_of_counts"),
     _Kind(_HISTORY, "lit_adv.cli.status_of_training"),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from lit_adv.cli.status import Status
-from lit_adv.shards.job_status import JobStatus, read_status
+from lit_adv.shards.job_status import JobStatus, duration, read_status
 from lit_adv.shards.skips import describe_skips
 from lit_adv.shards.verify.report import printable
 
@@ -41,16 +41,3 @@ def _lines(status: JobStatus) -> list[str]:
         lines.append(f"latest    {status.done[-1].name}, {duration(time.time() - ended)} ago")
     lines += [f"failed    {line}" for line in describe_skips(status.failures)]
     return lines + [f"skipped   {line}" for line in describe_skips(status.skipped)]
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the two largest units that it takes.
-
-    Example:
-        >>> duration(59.9), duration(3725), duration(200_000)
-        ('59 s', '1 h 2 min', '2 d 7 h')
-    """
-    whole = max(int(seconds), 0)
-    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
-    first = next((number for number, (value, _) in enumerate(parts) if value), len(parts) - 1)
-    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2])

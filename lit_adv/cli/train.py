@@ -40,7 +40,7 @@ class TrainingCLI(ShardCLI):
 
     def own_trainer_defaults(self) -> dict[str, Any]:
         """Keep gradients, which the validation's attack needs, and watch the run."""
-        return {"inference_mode": False, "callbacks": [TrainingTracker(), Pace(), RunHistory()]}
+        return {"inference_mode": False, "callbacks": [TrainingTracker(), RunHistory(), Pace()]}
 
     def add_own_arguments(self, parser: LightningArgumentParser) -> None:
         """Add ``--ckpt_path``, and let one seed be that of all: the order of the data, and what steps draw."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from io import BytesIO
 from typing import NamedTuple
@@ -64,12 +64,28 @@ def choose(outcomes: Sequence[Outcomes], count: int) -> list[Choice]:
         by_attack[part.attack].append(part)
     chosen: list[Choice] = []
     for parts in by_attack.values():
-        few = sorted(parts, key=lambda part: _digest(part.shard))[:_SHARDS]
-        images = [Choice(part, number) for part in few for number in range(len(part.keys))]
-        images.sort(key=lambda image: _digest(f"{image.outcomes.shard}/{image.outcomes.keys[image.number]}"))
-        wanted = max(count // len(by_attack), min(count, 1))
-        chosen += sorted(images[:wanted], key=lambda image: (image.outcomes.shard, image.number))
+        few = few_shards(part.shard for part in parts)
+        images = [Choice(part, number) for part in parts if part.shard in few for number in range(len(part.keys))]
+        images.sort(key=lambda image: rank(image.outcomes.shard, image.outcomes.keys[image.number]))
+        chosen += sorted(
+            images[: share_of(count, len(by_attack))], key=lambda image: (image.outcomes.shard, image.number)
+        )
     return chosen
+
+
+def few_shards(names: Iterable[str]) -> set[str]:
+    """Return the names of those of an attack's shards from which its images are chosen."""
+    return set(sorted(names, key=_digest)[:_SHARDS])
+
+
+def share_of(count: int, attacks: int) -> int:
+    """Return how many images each attack has of ``count``: at least one, unless there are none at all."""
+    return max(count // attacks, min(count, 1))
+
+
+def rank(shard: str, key: str) -> bytes:
+    """Return what decides between images: those of the lowest ranks are chosen."""
+    return _digest(f"{shard}/{key}")
 
 
 def read_pictures(chosen: Sequence[Choice], folders: Mapping[str, AttackedFolder]) -> Iterator[Pictures]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -12,6 +13,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+_MARK = re.compile(r"(?<=[:_(/,+])")  # behind these
 
 
 def render(template: str, **shown: Any) -> bytes:
@@ -43,7 +46,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "share": share, "rate": rate}
+    environment.filters |= {"percent": percent, "share": share, "rate": rate, "breakable": breakable}
     return environment
 
 
@@ -56,6 +59,16 @@ def rate(counted: Sequence[float]) -> str:
     """
     hits, total, *shares = counted
     return ",".join([*map(share, shares), str(hits), str(total)])
+
+
+def breakable(name: str) -> Markup:
+    """Return a name, escaped, that goes on in the next line behind a mark rather than within a word.
+
+    Example:
+        >>> breakable("rp(wheel:lite_1)")
+        Markup('rp(<wbr>wheel:<wbr>lite_<wbr>1)')
+    """
+    return Markup("<wbr>").join(_MARK.split(name))
 
 
 def _text(name: str) -> str:

@@ -95,13 +95,18 @@ def training_page(folder: str, history: History, refresh: float | None = None) -
         loss_chart=_chart(history.steps, losses, "loss", log_y=True),
         accuracy_chart=_chart(history.epochs, shown, "accuracy (%)", percent=True),
         rate_chart=_chart(history.steps, [_RATE], "learning rate"),
-        speed_chart=_chart(history.steps, [_SPEED], "images/s"),
+        speed_chart=_chart(history.steps, [_SPEED], "images/s", from_zero=True),
         configuration=_configuration(folder),
     )
 
 
 def _chart(
-    rows: Sequence[Mapping[str, float]], names: Sequence[str], y_label: str, percent: bool = False, log_y: bool = False
+    rows: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    y_label: str,
+    percent: bool = False,
+    log_y: bool = False,
+    from_zero: bool = False,
 ) -> Markup | None:
     """Draw some numbers over the epochs, or over the steps where these were logged; None if there are not two."""
     scale, by_epoch = (100, True) if percent else (1, False)
@@ -122,6 +127,7 @@ def _chart(
         whole_x=True,
         markers=by_epoch,
         log_y=log_y and positive,
+        from_zero=from_zero,
     )
 
 

@@ -153,3 +153,16 @@ def read_status(folder: str) -> JobStatus:
         skipped=count_skips(sample for sidecar in sidecars for sample in sidecar.skipped),
         versions={name: version for sidecar in sidecars for name, version in sidecar.versions.items()},
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest units that it takes.
+
+    Example:
+        >>> duration(59.9), duration(3725), duration(200_000)
+        ('59 s', '1 h 2 min', '2 d 7 h')
+    """
+    whole = max(int(seconds), 0)
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    first = next((number for number, (value, _) in enumerate(parts) if value), len(parts) - 1)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2])

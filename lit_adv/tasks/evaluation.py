@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import chain
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from lit_adv.attacks import grey_levels, parse_eps
 from lit_adv.data.evaluation import PairBatch
 from lit_adv.metrics import TransferMetric
 from lit_adv.models import keep_freed_memory, optimize
-from lit_adv.outcomes import Outcomes, join_parts, outcomes_of
 from lit_adv.paper import paper_success
 from lit_adv.peers import Peers
 from lit_adv.report import Cell
@@ -44,7 +42,6 @@ class EvaluationTask(LightningModule):
 
     Attributes:
         cells: What each attack achieves against each target, attack by attack; complete after a test run.
-        outcomes: What the targets made of each image, one part for each attack and shard; complete after a test run.
         kept: What is counted already, and where; None if nothing is kept.
     """
 
@@ -56,7 +53,6 @@ class EvaluationTask(LightningModule):
         self.networks = nn.ModuleList(optimize(target.module) for target in self.targets)
         self.metrics: dict[Pair, TransferMetric] = {}
         self.cells: list[Cell] = []
-        self.outcomes: list[Outcomes] = []
         self.kept: KeptCounts | None = None
         self._counts = counts
 
@@ -78,7 +74,6 @@ class EvaluationTask(LightningModule):
         }
         # Registered so that they move to the device; a module's name, unlike an attack's, must not hold dots.
         self.counters = nn.ModuleList(self.metrics.values())
-        self.outcomes = []
         if self._counts is not None:
             records = {target.name: target.record for target in self.targets}
             self.kept = KeptCounts(self._counts, attacks, records, self._settings())
@@ -107,7 +102,7 @@ class EvaluationTask(LightningModule):
         return answers
 
     def on_test_epoch_end(self) -> None:
-        """Gather what all processes found into :attr:`cells` and :attr:`outcomes`, and log the success rates.
+        """Gather the counts of all processes into :attr:`cells`, and log the success rates.
 
         Raises:
             RuntimeError: If another process has died.
@@ -115,8 +110,7 @@ class EvaluationTask(LightningModule):
         for counted in self.answers.unfinished():
             self._count(counted)
         # One may have a whole shard left, and shards take long with some defenses: longer than collectives wait.
-        parts = chain.from_iterable(self._peers.gather(self.outcomes))
-        self.outcomes = join_parts(parts, list(self._attacks), [target.name for target in self.targets])
+        self._peers.gather(None)
         self.cells = [
             Cell(
                 attack=attack,
@@ -168,7 +162,6 @@ class EvaluationTask(LightningModule):
         return missing
 
     def _count(self, counted: Counted) -> None:
-        self.outcomes.append(outcomes_of(*counted))
         for name, answers in counted.answers.items():
             _update(self.metrics[counted.images.attack, name], counted.images, answers)
 

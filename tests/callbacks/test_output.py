@@ -168,7 +168,7 @@ def test_a_shard_that_fails_midway_is_discarded_and_the_others_go_on(make: Make,
     output.put(batch("good"))
     output.drain()
     assert output.tally.failed == {"/in/bad.tar": "cut off"}
-    assert names(tmp_path) == ["good.json", "good.tar"]
+    assert names(tmp_path) == ["_failed-bad.json", "good.json", "good.tar"]
 
 
 def test_the_tally_counts_images_shards_and_failures(make: Make) -> None:

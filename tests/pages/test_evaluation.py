@@ -2,15 +2,20 @@
 
 import base64
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from lit_adv.cli.main import run as main
+from lit_adv.outcomes import Outcomes
 from lit_adv.pages.evaluation import evaluation_page
 from lit_adv.pages.gallery import choose
+from lit_adv.pages.kept_gallery import PassingPictures, keep_pictures
+from lit_adv.shards.attacked import open_attacked
 from tests.pages.tiny_evaluation import BOLD_ATTACK, BOLD_CLASS, make_evaluation
 from tests.tiny_attacks import LINEAR, OTHER, make_attacked
 
@@ -54,6 +59,44 @@ def test_the_gallery_is_chosen_by_key_and_the_same_for_all_attacks() -> None:
     assert keys[:10] == keys[10:] == sorted(keys[:10])
     assert keys[:10] != outcomes[0].keys[:10]
     assert choose(list(reversed(outcomes)), 20)[10:] == chosen[:10]
+
+
+def test_pictures_that_are_kept_are_not_read_again(tmp_path: Path) -> None:
+    attacked = make_attacked(tmp_path, "mi_fgsm")
+    folder = open_attacked(str(attacked))
+    parts = [
+        Outcomes("a", name, [f"k{n}" for n in range(record.samples)], *[np.zeros((1, record.samples), np.int32)] * 3)
+        for name, record in folder.shards.items()
+    ]
+    few, all_of_them = choose(parts, 4), choose(parts, 13)
+    made = keep_pictures(all_of_them, {"a": folder}, str(tmp_path))
+    kept = (tmp_path / "gallery.json").read_bytes()
+    for shard in attacked.glob("*.tar"):
+        shard.unlink()
+    assert keep_pictures(all_of_them, {"a": folder}, str(tmp_path)) == made
+    assert (tmp_path / "gallery.json").read_bytes() == kept
+    assert keep_pictures(few, {"a": folder}, str(tmp_path)) == [made[all_of_them.index(choice)] for choice in few]
+    # Of other shards, or damaged, nothing is taken.
+    other = {name: record._replace(sha256="0" * 64) for name, record in folder.shards.items()}
+    with pytest.raises(OSError, match="No such file"):
+        keep_pictures(few, {"a": replace(folder, shards=other)}, str(tmp_path))
+    (tmp_path / "gallery.json").write_text('{"a": ["javascript:", "", "", 1]')
+    with pytest.raises(OSError, match="No such file"):
+        keep_pictures(few, {"a": folder}, str(tmp_path))
+
+
+def test_what_comes_by_is_enough_for_the_gallery_and_little_is_held(tmp_path: Path) -> None:
+    folder = open_attacked(str(make_attacked(tmp_path, "mi_fgsm")))
+    passing = PassingPictures({"a": folder}, 4)
+    parts = []
+    for name in reversed(folder.shards):
+        keys = [f"k{n}" for n in range(folder.shards[name].samples)]
+        parts.append(Outcomes("a", name, keys, *[np.zeros((1, len(keys)), np.int32)] * 3))
+        pixels = np.random.default_rng(len(keys)).integers(0, 256, (2, len(keys), 32, 32, 3), np.uint8)
+        passing.see("a", name, keys, *pixels)
+        assert len(passing.pictures) <= 4
+    shown = keep_pictures(choose(parts, 4), {"a": replace(folder, path="/gone")}, str(tmp_path), passing.pictures)
+    assert sorted(shown) == sorted(passing.pictures.values())
 
 
 def test_no_gallery_is_no_gallery() -> None:

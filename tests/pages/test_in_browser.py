@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 
 from lit_adv.pages.evaluation import evaluation_page
+from lit_adv.pages.generation import generation_page
+from lit_adv.pages.training import History, training_page
+from lit_adv.shards.job_status import DoneShard, JobStatus
+from lit_adv.shards.manifest import Summary
 from tests.pages.browser import Browser
 from tests.pages.tiny_evaluation import BOLD_ATTACK, BOLD_CLASS, make_evaluation
 
@@ -122,3 +126,35 @@ def test_paper_shows_all_that_the_screen_hides(browser: Browser, page: Path) -> 
     browser.run("dispatchEvent(new Event('beforeprint'))")
     assert browser.texts(".controls label") == []
     assert len(browser.texts(".answers")) == len(make_evaluation().gallery)
+
+
+def test_pages_of_jobs_and_of_training_ask_for_nothing_either(browser: Browser, tmp_path: Path) -> None:
+    sidecars = [DoneShard(f"s{number}", 4, 3, 100.0, 1000.0 + 60 * number) for number in range(3)]
+    status = JobStatus(
+        folder="out",
+        config={"model": {"attack": "<b>"}},
+        done=sidecars,
+        failed={"s3": "<b>cut off</b>"},
+        missing=["s4"],
+        totals=Summary(3, 12, 0, 9, 0.75, 16.0, 5.0, 1000),
+        skipped={},
+        versions={"torch": "2.0"},
+    )
+    rows = [
+        {"epoch": e, "step": 4 * e + 4, "train/loss": 1 / (e + 1), "val/robust_accuracy": 0.2 * e} for e in range(3)
+    ]
+    history = History(rows, rows, {"validation": {"<b>set</b>": {"path": "a", "images": 4}}}, 3)
+    for name, content, sections in (
+        ("job", generation_page(status), ["Speed", "Success on the surrogate", "Shards that failed", "Missing"]),
+        ("run", training_page(str(tmp_path), history), ["Accuracy", "Losses", "By epoch", "Sets"]),
+    ):
+        page = tmp_path / f"{name}.html"
+        page.write_bytes(content)
+        browser.open(page, width=390)
+        assert set(sections) <= set(browser.texts("h2"))
+        assert browser.all("b") == []
+        for button in browser.all("thead button"):
+            browser.run("arguments[0].click()", button)
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+        assert browser.errors == []
+        assert browser.requests == [page.as_uri()]

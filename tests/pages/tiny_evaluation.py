@@ -34,15 +34,7 @@ def make_evaluation(
         adversarial[0] = classes + 1
         adversarial[:, 0] = labels[0]
         outcomes.append(
-            Outcomes(
-                attack,
-                "shard-000000.tar",
-                list(targets),
-                [f"{n:05d}" for n in range(images)],
-                labels,
-                clean,
-                adversarial,
-            )
+            Outcomes(attack, "shard-000000.tar", [f"{n:05d}" for n in range(images)], labels, clean, adversarial)
         )
     chosen = choose(outcomes, gallery)
     return Evaluation(
