@@ -55,7 +55,7 @@ MEASURES = (
     Measure("images", "images", "d", lambda work: work.images),
     Measure("seconds_waiting", "waiting", ".1f", lambda work: work.seconds_waiting),
     Measure("seconds_working", "working", ".1f", lambda work: work.seconds_working),
-    Measure("seconds_validating", "validating", ".1f", lambda work: work.seconds_validating),
+    Measure("seconds_validating", None, ".1f", lambda work: work.seconds_validating),
     Measure("memory_gib", "GiB", ".2f", lambda work: work.memory_bytes / 2**30),
 )
 
