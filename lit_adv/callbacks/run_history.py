@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ from lit_adv.shards import publish, storage
 from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.job import canonical_json
 from lit_adv.shards.remote import redact
+
+logger = logging.getLogger(__name__)
 
 PAGE_FILE = "training.html"
 _LEAST_SECONDS = 30.0  # between two times that it is written within an epoch
@@ -37,10 +40,8 @@ class RunHistory(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with the history that is there, up to the step that the run goes on from."""
-        if not trainer.is_global_zero:
-            return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]  # the Trainer sets it without declaring it
-        former = self._former(trainer)
+        former = self._former(trainer) if trainer.is_global_zero else History([], [], {}, 0)
         self._history = History(
             steps=[row for row in former.steps if row["step"] <= trainer.global_step],
             epochs=[row for row in former.epochs if row["step"] <= trainer.global_step],
@@ -52,17 +53,17 @@ class RunHistory(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: TrainBatch, batch_idx: int
     ) -> None:
         """Take down a logged step."""
-        if not trainer.is_global_zero or trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         # The accuracies that are known by now are those of the epoch before.
         self._history.steps.append({k: v for k, v in _row(trainer).items() if not k.startswith("val/")})
-        if time.monotonic() - self._written >= _LEAST_SECONDS:
+        if trainer.is_global_zero and time.monotonic() - self._written >= _LEAST_SECONDS:
             self._write(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take down an epoch, which has been validated by now."""
-        if trainer.is_global_zero and not trainer.sanity_checking:
-            self._history.epochs.append(_row(trainer))
+        self._history.epochs.append(_row(trainer))
+        if trainer.is_global_zero:
             self._write(trainer)
             page = training_page(find_callback(trainer, RunFolder).path, self._history)
             publish.replace(storage.join(find_callback(trainer, RunFolder).path, PAGE_FILE), page)
@@ -70,7 +71,10 @@ class RunHistory(Callback):
     def _former(self, trainer: Trainer) -> History:
         path = find_callback(trainer, RunFolder).path
         if trainer.global_step and HISTORY_FILE in storage.list_names(path):
-            return read_history(path)
+            try:
+                return read_history(path)
+            except ValueError as error:  # no reason to keep a run from going on
+                logger.warning("%s; it begins here", error)
         return History([], [], {}, 0)
 
     def _write(self, trainer: Trainer) -> None:
@@ -80,7 +84,10 @@ class RunHistory(Callback):
 
 
 def _row(trainer: Trainer) -> dict[str, float]:
-    """Return what is known by now; what is no finite number is left out."""
+    """Return what is known by now; what is no finite number is left out.
+
+    Every process must ask for it, since some of these numbers are reduced over all of them when they are asked for.
+    """
     values = {name: float(value) for name, value in trainer.callback_metrics.items()}
     known = {name: value for name, value in values.items() if abs(value) < float("inf")}
     return {**known, "epoch": trainer.current_epoch, "step": trainer.global_step}

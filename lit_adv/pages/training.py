@@ -45,7 +45,7 @@ def read_history(folder: str) -> History:
     """
     url = storage.join(folder, HISTORY_FILE)
     record = storage.read_json(url)
-    damaged = ValueError(f"{redact(url)} is damaged; the run writes it anew at the end of the next epoch")
+    damaged = ValueError(f"{redact(url)} is damaged")
     if not isinstance(record, dict) or record.keys() != set(History._fields):
         raise damaged
     history = History(**record)

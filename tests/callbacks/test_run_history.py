@@ -93,3 +93,5 @@ def test_a_damaged_history_ends_in_a_message(change: dict[str, Any], tmp_path: P
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(MendableError, match="is damaged"):
         main(["status", str(tmp_path)])
+    Run(tmp_path).go(range(1, 2))  # the run goes on all the same
+    assert [row["step"] for row in read_history(str(tmp_path)).epochs] == [8]
