@@ -103,7 +103,7 @@ def counts_file(attack: str, shard: str, target: str | None = None) -> str:
 
     Example:
         >>> counts_file("mi_fgsm", "imagenet-000000.tar", "wheel:efficientnet_lite1")
-        'mi_fgsm.imagenet-000000.wheel_efficientnet_lite1.3dba1ca5ff.json'
+        'mi_fgsm.imagenet-000000.wheel_efficientnet_lite1.3bfebc9ed4.json'
     """
     named = [attack, shard.removesuffix(".tar"), "images" if target is None else target]
     shown = [re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)[:_SHOWN].lstrip(".") or "_" for name in named]

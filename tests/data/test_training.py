@@ -66,7 +66,14 @@ def open_data(rank: int = 0, world_size: int = 1, stage: str = "fit", **settings
     defaults = {"batch_size": 3, "image_size": SIZE, "num_classes": 10, "shuffle_buffer": 4}
     data = TrainingDataModule(**(defaults | settings))
     strategy = SimpleNamespace(root_device=torch.device("cpu"), broadcast=lambda value: value)
-    trainer: Any = SimpleNamespace(global_rank=rank, world_size=world_size, is_global_zero=True, strategy=strategy)
+    progress = SimpleNamespace(current=SimpleNamespace(ready=0))
+    trainer: Any = SimpleNamespace(
+        global_rank=rank,
+        world_size=world_size,
+        is_global_zero=True,
+        strategy=strategy,
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress)),
+    )
     data.trainer = trainer
     data.prepare_data()
     data.setup(stage)
