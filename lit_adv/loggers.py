@@ -170,7 +170,8 @@ def _keep_whole(run: Any) -> Any:
 
     By default it keeps them in the home folder, and what is kept of the run's own folder could not be synced.
     """
-    if getattr(run, "offline", False) and os.environ.get(_DATA_FOLDER) in (None, *_OWN_DATA_FOLDERS):
+    # Processes other than the first have a stand-in, of which every attribute is a method.
+    if getattr(run, "offline", False) is True and os.environ.get(_DATA_FOLDER) in (None, *_OWN_DATA_FOLDERS):
         own = str(Path(run.dir).resolve().parent)  # not among the run's files, which are uploaded as they are
         _OWN_DATA_FOLDERS.add(own)
         os.environ[_DATA_FOLDER] = own
