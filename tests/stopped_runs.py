@@ -11,6 +11,8 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import torch
+
 import lit_adv.reproduction.processes  # noqa: F401  # it has the server that forks import torch once
 from lit_adv.cli.main import main
 
@@ -35,6 +37,7 @@ def _run(arguments: list[str], log: str, pace: float) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.environ |= {"OMP_NUM_THREADS": "1", "TEST_SECONDS_A_PASS": str(pace)}
+    torch.set_num_threads(1)  # last bits depend on it, and torch has read the variable already
     sys.argv = ["lit-adv", *arguments]
     sys.modules["__main__"].__spec__ = find_spec("lit_adv.__main__")  # Lightning starts further processes by it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -127,7 +127,7 @@ def test_a_training_stops_behind_a_step_and_goes_on_with_the_next(sets: dict[str
     steps = torch.load(stopped / "midway.ckpt", weights_only=True)["global_step"]
     assert 1 < steps < 5
 
-    main([*arguments(sets, stopped, *extra, "--ckpt_path=last"), "--data.num_workers=2"])
+    main(arguments(sets, stopped, *extra, "--ckpt_path=last"))
     assert not (stopped / "midway.ckpt").exists()
     for name in ("last.safetensors", "best.safetensors"):
         whole, resumed = (read_checkpoint(folder / name) for folder in (tmp_path / "whole", stopped))

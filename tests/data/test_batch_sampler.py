@@ -45,3 +45,15 @@ def test_the_epoch_is_the_one_set_last() -> None:
     assert {index.epoch for index in sampler} == {0}
     sampler.set_epoch(5)
     assert {index.epoch for index in sampler} == {5}
+
+
+@given(**counts, now=st.integers(0, 5), steps=st.integers(0, 20))
+def test_steps_that_were_taken_are_left_out_once_whatever_workers_there_are_now(
+    count: int, world_size: int, workers: int, now: int, steps: int
+) -> None:
+    for rank in range(world_size):
+        begun = list(BatchSampler(range(count), rank, world_size, workers))
+        sampler = BatchSampler(range(count), rank, world_size, now)
+        sampler.skip(steps, workers)
+        assert list(sampler) == begun[steps:]
+        assert sorted(sampler) == sorted(begun)
