@@ -113,7 +113,7 @@ def ssm(x: Array, showing: Showing) -> tuple[Array, Back]:
     M = 1 - rho + 2 * rho * showing.field("spectrum factors")
 
     def through(image: Array) -> Array:
-        return idctn(M * dctn(image, axes=(1, 2), norm="ortho"), axes=(1, 2), norm="ortho")  # type: ignore[no-any-return]
+        return idctn(M * dctn(image, axes=(1, 2), norm="ortho"), axes=(1, 2), norm="ortho")
 
     return through(x + xi), through  # symmetric: the transform is orthogonal and M is diagonal
 
@@ -230,7 +230,7 @@ def hue(x: Array, showing: Showing) -> tuple[Array, Back]:
     side = x.shape[-1]
 
     def turned(colors: Array, by: Rotation) -> Array:
-        return by.apply(colors.reshape(3, -1).T).T.reshape(3, side, side)  # type: ignore[no-any-return]
+        return by.apply(colors.reshape(3, -1).T).T.reshape(3, side, side)
 
     return turned(x, turn), lambda g: turned(g, turn.inv())
 

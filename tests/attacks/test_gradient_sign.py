@@ -85,7 +85,7 @@ def test_a_targeted_attack_reaches_its_class_more_often(network: nn.Module, imag
             "copies_a_step": 2,
             "copy_order": "drawn",
         },
-        *({"direction": SMALL_DIRECTIONS[name]} for name in ("vmi", "vni", "gra", "pgn")),
+        *({"direction": SMALL_DIRECTIONS[name], "copies_a_step": 1} for name in ("vmi", "vni", "gra", "pgn")),
         {"loss": "po_trip", "target": "random"},
     ],
     ids=str,
