@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.attack:
         run = attack_with_ours if options.attack == OURS else attack_with_theirs
         made, seconds = run(images, options.surrogate, options.eps, options.batch_size)
-        save_file({"images": made, "seconds": torch.tensor(seconds)}, options.output)
+        save_file({"images": made.contiguous(), "seconds": torch.tensor(seconds)}, options.output)
         return
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder, f"{name}.safetensors") for name in (THEIRS, OURS)}
