@@ -29,7 +29,7 @@ class StopTraining(StopOnSignal):
         self._kept = time.monotonic()
         rank_zero_info(
             f"kept in {redact(folder.path)}: the run at the end of each epoch, and every {folder.midway_minutes:g} "
-            "minutes within it, which is the most that is lost if it is killed"
+            "minutes within it; if it is killed, that much is lost at most, and a validation"
         )
 
     def on_train_batch_end(

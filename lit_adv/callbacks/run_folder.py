@@ -30,8 +30,9 @@ class RunFolder(Callback):
 
     Args:
         path: The folder, local or remote.
-        midway_minutes: How often to keep what the run has come to within an epoch. A run that is killed loses at most
-            that much; one that is asked to stop loses nothing but a validation.
+        midway_minutes: How often to keep what the run has come to within an epoch. A run that is killed, or asked to
+            stop in a validation, loses at most that much, and the validation; one that is asked to stop in a step loses
+            nothing.
     """
 
     def __init__(self, path: str, midway_minutes: float = 15.0) -> None:
