@@ -52,11 +52,13 @@ class Result:
     Attributes:
         passes: Passes of the surrogate an image.
         settings: Those of the attack.
+        speed: For each surrogate and budget, images a second of a GPU, or of a CPU's time.
         fooled: For each cell 1 or 0 of each image; NaN where the target is wrong about the clean image.
     """
 
     passes: int
     settings: dict[str, Any]
+    speed: dict[tuple[str, int], float] = field(default_factory=dict)
     fooled: dict[Cell, Outcome] = field(default_factory=dict)
 
     def mean(self, cells: Collection[Cell]) -> float:
@@ -86,6 +88,8 @@ def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
             continue
         first = parts[halves[0]]
         result = results.setdefault(name, Result(first["passes"], first["settings"]))
+        if "images_per_second" in first:
+            result.speed[surrogate, levels] = first["images_per_second"]
         for target in set.intersection(*(set(part["fooled"]) for part in parts.values())):
             pieces = [_outcome(parts[half]["fooled"][target], known[half][target]) for half in halves]
             if np.isfinite(outcome := np.concatenate(pieces)).any():
@@ -167,12 +171,13 @@ def _by_target(results: Mapping[str, Result]) -> str:
     """Show the schedules' success on each target."""
     places = sorted({cell[:2] for cell in results[BASE].fooled}, key=lambda place: (place[1], place[0]))
     targets = sorted({cell.target for cell in results[BASE].fooled}, key=lambda target: (target in DEFENSES, target))
-    table = [["surrogate", "schedule", *targets]]
+    table = [["surrogate", "schedule", "passes", "images/s", *targets]]
     for surrogate, levels in places:
         for name, result in results.items():
             shown = [Cell(surrogate, levels, target) for target in targets]
             rates = [f"{result.mean([cell]):.1f}" if cell in result.fooled else "-" for cell in shown]
-            table.append([f"{surrogate}, {levels}/255", f"`{name}`", *rates])
+            speed = f"{result.speed[surrogate, levels]:.2f}" if (surrogate, levels) in result.speed else "-"
+            table.append([f"{surrogate}, {levels}/255", f"`{name}`", str(result.passes), speed, *rates])
     return _markdown(table)
 
 

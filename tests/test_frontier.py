@@ -65,6 +65,7 @@ def test_a_record_holds_each_image_and_target_and_the_attacks_settings(command: 
     )
     record = json.loads((tmp_path / "out/m3-kd2-t4-p1-a1.5.squeezenet.16.second.json").read_text())
     assert record["passes"] == 8
+    assert record["images_per_second"] > 0
     assert record["settings"]["step_size"] == 1.5 * 16 / 255 / 4
     assert record["fooled"].keys() == {"lite0", "lite1"}
     clean = json.loads((tmp_path / "out/clean.second.json").read_text())
