@@ -1,4 +1,7 @@
-"""Which copies of an image are seen in which step."""
+"""Which copies of an image are seen in which step.
+
+All gradients of a step see the same copies: directions compare them, and copies differ more than points do.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -29,9 +32,9 @@ def copies_in_turn(steps: int, copies: int, a_step: int) -> list[list[int]]:
 
 
 def drawn_copies(
-    keys: Sequence[str], seed: int, device: torch.device, *, steps: int, copies: int, a_step: int, gradients: int
+    keys: Sequence[str], seed: int, device: torch.device, *, steps: int, copies: int, a_step: int
 ) -> list[list[torch.Tensor]]:
-    """Draw the copies that each image sees in each step, all different within a gradient.
+    """Draw the copies that each image sees in each step, all different within a step.
 
     Args:
         keys: The B samples' keys.
@@ -39,12 +42,11 @@ def drawn_copies(
         device: Of the images.
         steps: Number T of steps.
         copies: Number m of copies.
-        a_step: Number K of copies a gradient.
-        gradients: Number E of gradients a step.
+        a_step: Number K of copies a step.
 
     Returns:
-        Indices in [0, m), [T][E * K] tensors int64 [B].
+        Indices in [0, m), [T][K] tensors int64 [B].
     """
-    uniform = keyed_uniform(seed, "scale copies", keys, steps * gradients, copies)
-    drawn = uniform.argsort(dim=2, stable=True)[..., :a_step].reshape(len(keys), steps, gradients * a_step).to(device)
-    return [[drawn[:, t, j] for j in range(gradients * a_step)] for t in range(steps)]
+    uniform = keyed_uniform(seed, "scale copies", keys, steps, copies)
+    drawn = uniform.argsort(dim=2, stable=True)[..., :a_step].to(device)
+    return [[drawn[:, t, j] for j in range(a_step)] for t in range(steps)]

@@ -99,13 +99,12 @@ class GradientSignAttack(SurrogateAttack):
         steps = settings.warm_up_steps + settings.steps
         gradients, seen = self._direction.gradients, settings.copies_seen
         views = self._prepare_views(images, labels, keys, steps, gradients * seen)
-        copies = self._choose_copies(images, keys, steps, gradients)
+        copies = self._choose_copies(images, keys, steps)
         members = getattr(self.model, "members", [self.model])
 
         def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
             model = self.model if member is None else members[member]
-            slots = range(number * seen, (number + 1) * seen)
-            moments = [(step, slot, copies[step][slot]) for slot in slots]
+            moments = [(step, number * seen + i, copy) for i, copy in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
         return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, len(members))
@@ -158,13 +157,10 @@ class GradientSignAttack(SurrogateAttack):
         )
         return [view.prepare(scene) for view, scene in zip(self.settings.view_parts, scenes, strict=True)]
 
-    def _choose_copies(
-        self, images: Tensor, keys: Sequence[str], steps: int, gradients: int
-    ) -> Sequence[Sequence[int | Tensor]]:
-        """Return which copies are seen in each step: [steps][gradients * copies_seen]."""
+    def _choose_copies(self, images: Tensor, keys: Sequence[str], steps: int) -> Sequence[Sequence[int | Tensor]]:
+        """Return which copies are seen in each step: [steps][copies_seen]."""
         settings = self.settings
         copies, seen = settings.copies, settings.copies_seen
         if settings.copy_order == "in_turn":
-            return copies_in_turn(steps, copies, gradients * seen)
-        shape = {"steps": steps, "copies": copies, "a_step": seen, "gradients": gradients}
-        return drawn_copies(keys, settings.seed, images.device, **shape)
+            return copies_in_turn(steps, copies, seen)
+        return drawn_copies(keys, settings.seed, images.device, steps=steps, copies=copies, a_step=seen)

@@ -95,17 +95,17 @@ def _attack_one(
     ((direction, options),) = _named([settings.get("direction", "plain")])
     ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
     counts = [_copies(name, given) for name, given in views]
-    orders = _copy_orders(settings, key, math.prod(counts), steps + warm_up, GRADIENTS[direction](options))
-    slots = len(orders[0])
+    orders = _copy_orders(settings, key, math.prod(counts), steps + warm_up)
+    share = len(orders[0])
+    slots = share * GRADIENTS[direction](options)
     zero = {"inception": 0.5, "unit": 0.0}[settings["scale_space"]]
     every_copy = list(itertools.product(*map(range, counts)))
 
     def gradient(point: Array, t: int, number: int, member: int | None) -> Array:
         total = np.zeros_like(image)
-        share = slots // GRADIENTS[direction](options)
-        for slot in range(number * share, (number + 1) * share):
+        for slot, order in enumerate(orders[t], start=number * share):
             seen, ways_back, used = point - zero, [], dict[str, int]()
-            for (name, given), copy in zip(views, every_copy[orders[t][slot]], strict=True):
+            for (name, given), copy in zip(views, every_copy[order], strict=True):
                 used[name] = used.get(name, 0) + 1
                 suffix = "" if used[name] == 1 else f" {used[name]}"
                 showing = Showing(
@@ -181,15 +181,14 @@ def _copies(name: str, options: dict[str, Any]) -> int:
     return len(options["ratios"]) if name == "dem" else options.get("copies", 1)
 
 
-def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int, gradients: int) -> list[list[int]]:
-    """Return the copies that each step sees, those of one gradient after those of another."""
+def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int) -> list[list[int]]:
+    """Return the copies that each step sees, in all of its gradients."""
     a_step = settings.get("copies_a_step") or copies
     if settings.get("copy_order", "in_turn") == "in_turn":
         endless = itertools.cycle(range(copies))
-        return [[next(endless) for _ in range(gradients * a_step)] for _ in range(steps)]
-    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps * gradients, copies)[0].tolist()
-    drawn = [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
-    return [list(itertools.chain(*drawn[t * gradients : (t + 1) * gradients])) for t in range(steps)]
+        return [[next(endless) for _ in range(a_step)] for _ in range(steps)]
+    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, copies)[0].tolist()
+    return [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
 
 
 def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: dict[str, Any]) -> tuple[int, int, int]:

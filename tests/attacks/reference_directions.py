@@ -134,7 +134,7 @@ def variance_reduced(o: dict[str, Any], world: World) -> Follow:
         x_m, G_m = ahead, np.zeros_like(x)
         members = keyed_generator(world.seed, "members", str(t)).integers(world.members, size=o["inner"])
         for m, k in enumerate(members.tolist()):
-            g_m = take(x_m, 1 + 2 * m, member=k) - (take(ahead, 2 + 2 * m, member=k) - ensemble)
+            g_m = take(x_m, 1 + m, member=k) - (take(ahead, 1 + m, member=k) - ensemble)
             G_m = o["momentum"] * G_m + g_m / np.abs(g_m).mean()
             x_m = world.clip(x_m + world.alpha * np.sign(G_m))
         return G_m

@@ -23,7 +23,8 @@ class Gradient(Protocol):
         Args:
             point: Images, float [B, 3, H, W].
             step: Step t, from 0.
-            number: Which of the step's gradients it is, from 0: what the views' random numbers differ by.
+            number: Which of the step's gradients it is, from 0: what the views' random numbers differ by. Gradients of
+                one number see an image through the same views.
             member: The only member of an ensemble that is asked; None for the whole surrogate.
 
         Returns:

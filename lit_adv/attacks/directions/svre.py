@@ -47,9 +47,9 @@ class VarianceReducedEnsemble:
             whole = run.gradient(point, step=t, number=0)
             x, h = point, torch.zeros_like(point)
             for m, k in enumerate(run.draw_members(self.inner, t)):
-                there = run.gradient(x, step=t, number=1 + 2 * m, member=k)
-                here = run.gradient(point, step=t, number=2 + 2 * m, member=k)
-                h = self.momentum * h + divided_by_mean(there - (here - whole))
+                # Both through the same views: what is left of their difference is that of the points.
+                there, here = (run.gradient(at, step=t, number=1 + m, member=k) for at in (x, point))
+                h = self.momentum * h + divided_by_mean(whole + (there - here))
                 x = project(x + run.step_size * h.sign(), run.images, run.eps)
             return h
 

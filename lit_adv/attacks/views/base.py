@@ -26,7 +26,7 @@ class Moment(NamedTuple):
 
     Attributes:
         step: Step t, from 0.
-        slot: Number of the copy among those that the step sees, from 0: what random numbers differ by.
+        slot: Number of the showing among all of the step's gradients, from 0: what random numbers differ by.
         copy: Which of the view's own copies it is, in [0, copies): an int, or int64 [B] where each image has its own.
     """
 
@@ -45,7 +45,7 @@ class Scene:
         keys: The B samples' keys.
         seed: The user's seed.
         steps: Number of steps, those before the attack's own included.
-        slots: Number of copies that a step sees.
+        slots: Number of showings a step: of the copies that it sees, once for each gradient.
         zero: The grey, in [0, 1], that is zero in a centered image.
         part: What sets this part's random numbers apart from those of another of the same name; empty for the first.
     """

@@ -1,0 +1,85 @@
+"""Which copies a step sees, and that all of its gradients see the same."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lit_adv.attacks import create_attack
+from lit_adv.attacks.directions import Run, Step
+from lit_adv.attacks.directions.svre import VarianceReducedEnsemble
+from lit_adv.attacks.gradient_sign import GradientSignAttack
+from lit_adv.models import Ensemble
+
+KEYS = ["first", "second", "third"]
+SCHEDULES = [{"copies_a_step": 1}, {"copies_a_step": 2}, {"copies_a_step": 2, "copy_order": "drawn"}]
+
+
+class Linear(nn.Module):
+    """Logits that are linear in the image: their gradient is the same everywhere."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer = nn.Linear(3 * 20 * 20, 5).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x.flatten(1))
+        return logits
+
+
+def gradients_of(attack: GradientSignAttack, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Return the list that each step's gradient is put into from now on."""
+    taken: list[Tensor] = []
+    kind = type(attack._direction)
+    begin = kind.begin
+
+    def noting(self: Any, run: Run) -> Step:
+        step = begin(self, run)
+
+        def note(start: Tensor, point: Tensor, t: int) -> Tensor:
+            taken.append(step(start, point, t))
+            return taken[-1]
+
+        return note
+
+    monkeypatch.setattr(kind, "begin", noting)
+    return taken
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("direction", ["vmi", "vni", "emi", "gra", "pgn"])
+def test_where_the_loss_is_linear_a_direction_of_many_gradients_is_the_gradient(
+    direction: str, schedule: dict[str, Any], images: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradients of a step differ by their points alone; of other copies, they would be of another size."""
+    options = {"views": [{"scale": 5}], "loss": "logit", "steps": 3, "eps": 0.01, **schedule}
+    many, plain = (
+        create_attack("mi_fgsm", Linear(), direction=part, **options) for part in ({direction: 3}, "plain")
+    )
+    assert isinstance(many, GradientSignAttack)
+    assert isinstance(plain, GradientSignAttack)
+    of_many, of_one = gradients_of(many, monkeypatch), gradients_of(plain, monkeypatch)
+    many(images, labels, KEYS)
+    plain(images, labels, KEYS)
+    for one, other in zip(of_many, of_one, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("views", [[{"scale": 5}], [{"scale": 3}, {"diverse": 1.0}]], ids=str)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_the_inner_loop_of_svre_starts_with_the_ensemble_s_gradient(
+    views: list[Any], schedule: dict[str, Any], images: Tensor, labels: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever member is drawn first, its gradient at the start is subtracted from itself."""
+    options = {"views": views, "loss": "logit", "steps": 3, **schedule}
+    ensemble = Ensemble([Linear(seed) for seed in range(3)])
+    plain, svre = (create_attack("mi_fgsm", ensemble, direction=part, **options) for part in ("plain", {"svre": 1}))
+    assert isinstance(plain, GradientSignAttack)
+    assert isinstance(svre, GradientSignAttack)
+    run = svre._begin(images, labels, KEYS)
+    for t in range(3):
+        whole = run.gradient(images, step=t, number=0)
+        made = VarianceReducedEnsemble(inner=1).begin(run)(images, images, t)
+        torch.testing.assert_close(made, whole / whole.abs().mean(dim=(1, 2, 3), keepdim=True), rtol=1e-12, atol=0)
