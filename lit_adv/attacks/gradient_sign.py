@@ -19,7 +19,7 @@ from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.losses import CrossEntropy, Goal
 from lit_adv.attacks.settings import BOUNDS, GradientSignSettings
 from lit_adv.attacks.views import Moment, Scene, Transform
-from lit_adv.attacks.views.base import ZERO
+from lit_adv.attacks.views.base import ZERO, Copy
 
 _OF_ENSEMBLES = tuple(DIRECTIONS[name] for name in OF_ENSEMBLES)
 
@@ -104,7 +104,7 @@ class GradientSignAttack(SurrogateAttack):
 
         def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
             model = self.model if member is None else members[member]
-            moments = [(step, number * seen + i, copy) for i, copy in enumerate(copies[step])]
+            moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
         return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, len(members))
@@ -125,28 +125,20 @@ class GradientSignAttack(SurrogateAttack):
         point: Tensor,
         goal: Goal,
         views: Sequence[Transform],
-        moments: Sequence[tuple[int, int, int | Tensor]],
+        moments: Sequence[tuple[int, int, tuple[Copy, ...]]],
     ) -> Tensor:
         """Average the gradient over copies, each shown through all views."""
         total = torch.zeros_like(point)
         zero = self._zero
         centered = point - zero if zero else point
-        for step, slot, copy in moments:
+        for step, slot, copies in moments:
             with torch.enable_grad():
                 x = seen = centered.detach().requires_grad_()
-                for view, own_copy in zip(views, self._own_copies(copy), strict=True):
-                    seen = view(seen, Moment(step, slot, own_copy))
+                for view, copy in zip(views, copies, strict=True):
+                    seen = view(seen, Moment(step, slot, copy))
                 loss = self._loss(model, seen + zero if zero else seen, goal)
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(moments) if self.targeted else len(moments))
-
-    def _own_copies(self, copy: int | Tensor) -> list[int | Tensor]:
-        """Say for each view which of its own copies one of all is; those of the last view change fastest."""
-        own: list[int | Tensor] = []
-        for view in reversed(self.settings.view_parts):
-            own.append(copy % view.copies)
-            copy = copy // view.copies
-        return own[::-1]
 
     def _prepare_views(
         self, images: Tensor, labels: Tensor, keys: Sequence[str], steps: int, slots: int
@@ -157,10 +149,10 @@ class GradientSignAttack(SurrogateAttack):
         )
         return [view.prepare(scene) for view, scene in zip(self.settings.view_parts, scenes, strict=True)]
 
-    def _choose_copies(self, images: Tensor, keys: Sequence[str], steps: int) -> Sequence[Sequence[int | Tensor]]:
-        """Return which copies are seen in each step: [steps][copies_seen]."""
+    def _choose_copies(self, images: Tensor, keys: Sequence[str], steps: int) -> list[list[tuple[Copy, ...]]]:
+        """Return which copies are seen in each step: [steps][copies_seen][views]."""
         settings = self.settings
-        copies, seen = settings.copies, settings.copies_seen
+        counts, seen = [view.copies for view in settings.view_parts], settings.copies_seen
         if settings.copy_order == "in_turn":
-            return copies_in_turn(steps, copies, seen)
-        return drawn_copies(keys, settings.seed, images.device, steps=steps, copies=copies, a_step=seen)
+            return copies_in_turn(counts, steps, seen)
+        return drawn_copies(counts, keys, settings.seed, images.device, steps=steps, a_step=seen)

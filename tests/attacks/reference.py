@@ -95,17 +95,16 @@ def _attack_one(
     ((direction, options),) = _named([settings.get("direction", "plain")])
     ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
     counts = [_copies(name, given) for name, given in views]
-    orders = _copy_orders(settings, key, math.prod(counts), steps + warm_up)
-    share = len(orders[0])
+    copies = _copies_of_steps(settings, key, counts, steps + warm_up)
+    share = len(copies[0])
     slots = share * GRADIENTS[direction](options)
     zero = {"inception": 0.5, "unit": 0.0}[settings["scale_space"]]
-    every_copy = list(itertools.product(*map(range, counts)))
 
     def gradient(point: Array, t: int, number: int, member: int | None) -> Array:
         total = np.zeros_like(image)
-        for slot, order in enumerate(orders[t], start=number * share):
+        for slot, own in enumerate(copies[t], start=number * share):
             seen, ways_back, used = point - zero, [], dict[str, int]()
-            for (name, given), copy in zip(views, every_copy[order], strict=True):
+            for (name, given), copy in zip(views, own, strict=True):
                 used[name] = used.get(name, 0) + 1
                 suffix = "" if used[name] == 1 else f" {used[name]}"
                 showing = Showing(
@@ -181,14 +180,27 @@ def _copies(name: str, options: dict[str, Any]) -> int:
     return len(options["ratios"]) if name == "dem" else options.get("copies", 1)
 
 
-def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int) -> list[list[int]]:
-    """Return the copies that each step sees, in all of its gradients."""
-    a_step = settings.get("copies_a_step") or copies
+def _copies_of_steps(settings: dict[str, Any], key: str, counts: list[int], steps: int) -> list[list[tuple[int, ...]]]:
+    """Return the copies that each step sees, in all of its gradients: one of each view's."""
+    every_copy = list(itertools.product(*map(range, counts)))
+    a_step = settings.get("copies_a_step") or len(every_copy)
     if settings.get("copy_order", "in_turn") == "in_turn":
-        endless = itertools.cycle(range(copies))
+        endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts))
         return [[next(endless) for _ in range(a_step)] for _ in range(steps)]
-    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, copies)[0].tolist()
-    return [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
+    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, len(every_copy))[0].tolist()
+    return [[every_copy[i] for i in sorted(range(len(every_copy)), key=row.__getitem__)[:a_step]] for row in numbers]
+
+
+def in_turn(counts: list[int]) -> list[tuple[int, ...]]:
+    """Return every copy once: the views' turns side by side, and each turn shifted by one when they would repeat."""
+    sequence: list[tuple[int, ...]] = [()]
+    for count in counts:
+        common = math.lcm(len(sequence), count)
+        rounds = math.gcd(len(sequence), count)
+        sequence = [
+            (*sequence[i % len(sequence)], (i + shift) % count) for shift in range(rounds) for i in range(common)
+        ]
+    return sequence
 
 
 def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: dict[str, Any]) -> tuple[int, int, int]:

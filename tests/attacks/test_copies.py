@@ -1,18 +1,24 @@
 """Which copies a step sees, and that all of its gradients see the same."""
 
+from itertools import product
+from math import prod
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
+from lit_adv.attacks.copies import copies_in_turn, steps_until_copies_repeat
 from lit_adv.attacks.directions import Run, Step
 from lit_adv.attacks.directions.svre import VarianceReducedEnsemble
 from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.models import Ensemble
 
 KEYS = ["first", "second", "third"]
+COUNTS = st.lists(st.integers(1, 6), max_size=4)
 SCHEDULES = [{"copies_a_step": 1}, {"copies_a_step": 2}, {"copies_a_step": 2, "copy_order": "drawn"}]
 
 
@@ -83,3 +89,39 @@ def test_the_inner_loop_of_svre_starts_with_the_ensemble_s_gradient(
         whole = run.gradient(images, step=t, number=0)
         made = VarianceReducedEnsemble(inner=1).begin(run)(images, images, t)
         torch.testing.assert_close(made, whole / whole.abs().mean(dim=(1, 2, 3), keepdim=True), rtol=1e-12, atol=0)
+
+
+@given(counts=COUNTS, first=st.integers(0, 3))
+def test_copies_in_turn_are_all_seen_once_before_any_comes_again(counts: list[int], first: int) -> None:
+    every_copy = prod(counts)
+    turns = [copies[0] for copies in copies_in_turn(counts, steps=(first + 1) * every_copy, a_step=1)]
+    assert sorted(turns[first * every_copy :]) == sorted(product(*map(range, counts)))
+
+
+@given(counts=COUNTS)
+def test_few_steps_see_all_copies_of_each_view(counts: list[int]) -> None:
+    """A view that goes through its copies last must not wait for the others to have gone through theirs."""
+    for view, count in enumerate(counts):
+        turns = [copies[0][view] for copies in copies_in_turn(counts, steps=count, a_step=1)]
+        assert sorted(turns) == list(range(count))
+
+
+@given(counts=COUNTS, a_step=st.integers(1, 20), steps=st.integers(0, 30))
+def test_copies_take_their_turn_in_one_order_however_many_a_step_sees(
+    counts: list[int], a_step: int, steps: int
+) -> None:
+    one_by_one = [copies[0] for copies in copies_in_turn(counts, steps * a_step, a_step=1)]
+    together = copies_in_turn(counts, steps, a_step)
+    if a_step == prod(counts):
+        assert together == [list(product(*map(range, counts)))] * steps
+    else:
+        assert [copy for copies in together for copy in copies] == one_by_one
+
+
+@given(counts=COUNTS, data=st.data())
+def test_the_steps_until_copies_repeat(counts: list[int], data: st.DataObject) -> None:
+    a_step = data.draw(st.integers(1, prod(counts)))
+    period = steps_until_copies_repeat(prod(counts), a_step, "in_turn")
+    turns = copies_in_turn(counts, 2 * period, a_step)
+    assert turns[:period] == turns[period:]
+    assert turns[0] not in turns[1:period]

@@ -21,18 +21,22 @@ ScaleSpace = Literal["inception", "unit"]
 ZERO: dict[ScaleSpace, float] = {"inception": 0.5, "unit": 0.0}
 
 
+#: Which of a view's own copies an image is shown as: a number, or int64 [B] where each image has its own.
+Copy = int | Tensor
+
+
 class Moment(NamedTuple):
     """Where in an attack an image is shown.
 
     Attributes:
         step: Step t, from 0.
         slot: Number of the showing among all of the step's gradients, from 0: what random numbers differ by.
-        copy: Which of the view's own copies it is, in [0, copies): an int, or int64 [B] where each image has its own.
+        copy: Which of the view's own copies it is, in [0, copies).
     """
 
     step: int
     slot: int
-    copy: int | Tensor
+    copy: Copy
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,6 @@ def each(numbers: Tensor) -> Tensor:
     return numbers.view(-1, 1, 1, 1)
 
 
-def as_tensor(copy: int | Tensor, count: int, device: torch.device) -> Tensor:
+def as_tensor(copy: Copy, count: int, device: torch.device) -> Tensor:
     """Return which copy each of ``count`` images is shown as, int64 [count]."""
     return copy if isinstance(copy, Tensor) else torch.full((count,), copy, device=device)
