@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.copies import copies_in_turn, drawn_copies
+from lit_adv.attacks.copies import copies_in_turn, drawn_copies, steps_until_copies_repeat
 from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES, Run
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
 from lit_adv.attacks.losses import CrossEntropy, Goal
@@ -100,6 +100,7 @@ class GradientSignAttack(SurrogateAttack):
         gradients, seen = self._direction.gradients, settings.copies_seen
         views = self._prepare_views(images, labels, keys, steps, gradients * seen)
         copies = self._choose_copies(images, keys, steps)
+        period = steps_until_copies_repeat(settings.copies, seen, settings.copy_order)
         members = getattr(self.model, "members", [self.model])
 
         def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
@@ -107,7 +108,7 @@ class GradientSignAttack(SurrogateAttack):
             moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
-        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, len(members))
+        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, len(members))
 
     def _origin(self, images: Tensor, labels: Tensor) -> Tensor | None:
         """Return the true classes for a loss that leads away from them; predicted ones where they are not known."""

@@ -21,6 +21,7 @@ class World:
     eps: float
     alpha: float
     steps: int
+    period: int
     members: int
 
     def around(self, point: Array, radius: float, index: int) -> Array:
@@ -114,10 +115,16 @@ def penalized_gradient_norm(o: dict[str, Any], world: World) -> Follow:
 def longitudinal(o: dict[str, Any], world: World) -> Follow:
     """Members in turn."""
     asked = 0
+    seen = set[tuple[int, int]]()
 
     def follow(take: Take, x: Array, ahead: Array, t: int) -> Array:
         nonlocal asked
         total = np.zeros_like(x)
+        moment = (t % world.period, asked % world.members)
+        if moment in seen:  # everything would come again as it was
+            asked += 1
+            seen.clear()
+        seen.add((t % world.period, asked % world.members))
         for i in range(o["members"]):
             total += take(ahead, i, member=asked % world.members) / o["members"]
             asked += 1

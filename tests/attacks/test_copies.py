@@ -1,18 +1,20 @@
 """Which copies a step sees, and that all of its gradients see the same."""
 
+from collections import Counter
 from itertools import product
 from math import prod
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
 from lit_adv.attacks.copies import copies_in_turn, steps_until_copies_repeat
 from lit_adv.attacks.directions import Run, Step
+from lit_adv.attacks.directions.longitudinal import Longitudinal
 from lit_adv.attacks.directions.svre import VarianceReducedEnsemble
 from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.models import Ensemble
@@ -125,3 +127,26 @@ def test_the_steps_until_copies_repeat(counts: list[int], data: st.DataObject) -
     turns = copies_in_turn(counts, 2 * period, a_step)
     assert turns[:period] == turns[period:]
     assert turns[0] not in turns[1:period]
+
+
+@settings(max_examples=50, deadline=None)
+@given(asked=st.integers(1, 5), more=st.integers(0, 4), copies=st.integers(1, 6), data=st.data())
+def test_each_member_in_turn_sees_each_copy_equally_often(
+    asked: int, more: int, copies: int, data: st.DataObject
+) -> None:
+    members, a_step = asked + more, data.draw(st.integers(1, copies))
+    period = steps_until_copies_repeat(copies, a_step, "in_turn")
+    steps = period * members
+    shown = copies_in_turn([copies], steps, a_step)
+    met: Counter[tuple[int, Any]] = Counter()
+
+    def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
+        met.update((member or 0, copy) for copy in shown[step])
+        return point
+
+    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, steps, period, members)
+    step = Longitudinal(asked).begin(run)
+    for t in range(steps):
+        step(run.images, run.images, t)
+    assert len(met) == members * copies
+    assert len(set(met.values())) == 1

@@ -123,6 +123,8 @@ def test_parts_in_combination(options: dict[str, Any], network: nn.Module, image
         {"direction": {"vni": 2}},
         {"direction": "longitudinal"},
         {"direction": {"longitudinal_ni": 2}, "views": [{"scale": 2}, {"diverse": 1.0}]},
+        {"direction": "longitudinal", "views": [{"scale": 3}], "copies_a_step": 1, "steps": 10},
+        {"direction": {"longitudinal": 2}, "views": [{"scale": 3}], "copies_a_step": 2, "steps": 7},
         {"direction": {"svre": 4}},
         {"direction": {"svre": {"inner": 3, "momentum": 0.5}}, "views": [{"bsr": 2}], "target": "given"},
         {"direction": "cwa", "step_factor": 2.0},
@@ -135,4 +137,4 @@ def test_parts_in_combination(options: dict[str, Any], network: nn.Module, image
 def test_each_direction_on_an_ensemble(options: dict[str, Any], images: Tensor, labels: Tensor) -> None:
     # Weights that float32 holds exactly.
     ensemble = Ensemble([tiny_network(seed) for seed in range(3)], weights=[1, 1, 2])
-    assert_equal("mi_fgsm", describe_attack("mi_fgsm", steps=4, **options), ensemble, images, labels)
+    assert_equal("mi_fgsm", describe_attack("mi_fgsm", **{"steps": 4} | options), ensemble, images, labels)

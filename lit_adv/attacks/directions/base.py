@@ -45,6 +45,7 @@ class Run:
         eps: The budget, in units of [0, 1].
         step_size: Step alpha, in units of [0, 1].
         steps: Number T of steps.
+        period: After how many steps the same copies take their turn again; 1 where none take turns.
         members: Number of members of the surrogate; 1 if it is no ensemble.
     """
 
@@ -55,6 +56,7 @@ class Run:
     eps: float
     step_size: float
     steps: int
+    period: int
     members: int
 
     def neighbor(self, point: Tensor, radius: float, index: int) -> Tensor:

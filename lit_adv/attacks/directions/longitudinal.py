@@ -1,7 +1,11 @@
-"""Members of an ensemble in turn: each step asks some of them (the longitudinal attack; Li et al., 2020)."""
+"""Members of an ensemble in turn: each step asks some of them (the longitudinal attack; Li et al., 2020).
+
+Where copies of the image take turns, too, the members' turn is shifted by one as often as both would repeat, so that
+each member sees each copy.
+"""
 
 from dataclasses import dataclass
-from math import inf
+from math import gcd, inf, lcm
 from typing import ClassVar
 
 import torch
@@ -31,10 +35,12 @@ class Longitudinal:
     def begin(self, run: Run) -> Step:
         """Start with the first member."""
 
+        both_repeat = lcm(run.period, run.members // gcd(run.members, self.members))
+
         def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             total = torch.zeros_like(point)
             for i in range(self.members):
-                member = (t * self.members + i) % run.members
+                member = (t * self.members + i + t // both_repeat) % run.members
                 total += run.gradient(point, step=t, number=i, member=member)
             return total / self.members
 
