@@ -6,7 +6,8 @@ shown the image (:mod:`lit_adv.attacks.views`), where the gradient is taken (:mo
 which loss (:mod:`lit_adv.attacks.losses`), and how the image moves (:mod:`lit_adv.attacks.updates`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -56,13 +57,20 @@ class GradientSignAttack(SurrogateAttack):
         """See :attr:`GradientSignSettings.passes`."""
         return self.settings.passes
 
-    def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: Sequence[str] | None = None,
+        true_labels: Tensor | None = None,
+    ) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1].
             labels: int64 [B].
             keys: The samples' keys.
+            true_labels: int64 [B].
 
         Returns:
             Float [B, 3, H, W] in [0, 1], within ``eps`` of ``images``.
@@ -73,7 +81,7 @@ class GradientSignAttack(SurrogateAttack):
         """
         require_gradients()
         keys, settings = default_keys(images, keys), self.settings
-        run = self._begin(images, labels, keys)
+        run = self._begin(images, labels, keys, true_labels)
         direction = self._direction.begin(run)
         update = self._update.begin(images, run.steps, settings.momentum, settings.gradient_norm)
         start = random_start(images, self.eps, settings.seed, keys) if settings.random_start else images
@@ -92,13 +100,18 @@ class GradientSignAttack(SurrogateAttack):
                 x = start
         return x
 
-    def _begin(self, images: Tensor, labels: Tensor, keys: Sequence[str]) -> Run:
+    def _begin(
+        self, images: Tensor, labels: Tensor, keys: Sequence[str], true_labels: Tensor | None = None
+    ) -> Run:
         """Find the goal, draw what is drawn in advance, and return what a direction needs."""
         settings = self.settings
-        goal = Goal(self.goal_labels(images, labels, keys), self._origin(images, labels))
+        given = settings.target == "given"
+        # Few parts ask, and it may take a pass.
+        origin = cache(lambda: self._origin(images, true_labels if given else labels))
+        goal = Goal(self.goal_labels(images, labels, keys), origin() if self._loss.targeted_only else None)
         steps = settings.warm_up_steps + settings.steps
         gradients, seen = self._direction.gradients, settings.copies_seen
-        views = self._prepare_views(images, labels, keys, steps, gradients * seen)
+        views = self._prepare_views(images, origin, keys, steps, gradients * seen)
         copies = self._choose_copies(images, keys, steps)
         period = steps_until_copies_repeat(settings.copies, seen, settings.copy_order)
         members = getattr(self.model, "members", [self.model])
@@ -110,12 +123,10 @@ class GradientSignAttack(SurrogateAttack):
 
         return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, len(members))
 
-    def _origin(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """Return the true classes for a loss that leads away from them; predicted ones where they are not known."""
-        if not self._loss.targeted_only:
-            return None
-        if self.settings.target != "given":
-            return labels
+    def _origin(self, images: Tensor, true_labels: Tensor | None) -> Tensor:
+        """Return the true classes, int64 [B]; predicted ones where they are not known."""
+        if true_labels is not None:
+            return true_labels
         with torch.no_grad():
             logits: Tensor = self.model(images)
         return logits.argmax(1)
@@ -142,10 +153,10 @@ class GradientSignAttack(SurrogateAttack):
         return total / (-len(moments) if self.targeted else len(moments))
 
     def _prepare_views(
-        self, images: Tensor, labels: Tensor, keys: Sequence[str], steps: int, slots: int
+        self, images: Tensor, true_classes: Callable[[], Tensor], keys: Sequence[str], steps: int, slots: int
     ) -> list[Transform]:
         scenes = (
-            Scene(images, labels, keys, self.settings.seed, steps, slots, self._zero, suffix)
+            Scene(images, true_classes, keys, self.settings.seed, steps, slots, self._zero, suffix)
             for suffix in self.settings.view_suffixes()
         )
         return [view.prepare(scene) for view, scene in zip(self.settings.view_parts, scenes, strict=True)]

@@ -91,6 +91,7 @@ def _attack_one(
     steps, warm_up = settings["steps"], settings.get("warm_up_steps", 0)
     alpha = _fraction(settings["step_size"] or eps / steps * settings.get("step_factor", 1))
     label, origin, sign = _goal(surrogate, image, labels[b], key, settings)
+    classes = [_goal(surrogate, *one, settings)[1] for one in zip(batch, labels, keys, strict=True)]
     views = _named(settings.get("views") or _flat_views(settings))
     ((direction, options),) = _named([settings.get("direction", "plain")])
     ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
@@ -108,7 +109,7 @@ def _attack_one(
                 used[name] = used.get(name, 0) + 1
                 suffix = "" if used[name] == 1 else f" {used[name]}"
                 showing = Showing(
-                    given, batch, labels, keys, b, seed, suffix, zero, steps + warm_up, slots, t, slot, copy
+                    given, batch, classes, keys, b, seed, suffix, zero, steps + warm_up, slots, t, slot, copy
                 )
                 seen, way_back = VIEWS[name](seen, showing)
                 ways_back.append(way_back)

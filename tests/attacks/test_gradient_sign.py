@@ -126,12 +126,41 @@ def test_admix_draws_partners_of_other_classes_by_key(network: nn.Module, images
     assert not torch.equal(changed[0], together[0])
 
 
-def test_admix_without_another_class_shows_the_image_as_it_is(network: nn.Module, images: Tensor) -> None:
-    for batch in (slice(0, 1), slice(0, 3)):
-        labels = torch.full((3,), 2)[batch]
-        made = create_attack("admix", network, steps=3)(images[batch], labels)
-        plain = create_attack("si_mi_fgsm", network, scale_space="unit", steps=3)(images[batch], labels)
+def test_admix_shows_an_image_that_is_alone_as_it_is(network: nn.Module, images: Tensor) -> None:
+    """Whatever fills up the batch: an image's own copies are no partners of it."""
+    for count in (1, 3):
+        batch, labels, keys = images[:1].expand(count, -1, -1, -1), torch.full((count,), 2), ["only"] * count
+        made = create_attack("admix", network, steps=3, scale_space="unit")(batch, labels, keys)
+        plain = create_attack("si_mi_fgsm", network, scale_space="unit", steps=3)(batch, labels, keys)
         torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
+
+
+def test_admix_mixes_within_a_class_where_a_batch_has_no_other(network: nn.Module, images: Tensor) -> None:
+    labels = torch.full((3,), 2)
+    made = create_attack("admix", network, steps=3)(images, labels, KEYS)
+    plain = create_attack("si_mi_fgsm", network, steps=3)(images, labels, KEYS)
+    assert all(not torch.equal(one, other) for one, other in zip(made, plain, strict=True))
+
+
+def test_what_fills_up_a_batch_changes_nothing_of_admix(network: nn.Module, images: Tensor, labels: Tensor) -> None:
+    attack = create_attack("admix", network, steps=3)
+    filled, classes = torch.cat([images, images[-1:], images[-1:]]), torch.cat([labels, labels[-1:], labels[-1:]])
+    made = attack(filled, classes, [*KEYS, KEYS[-1], KEYS[-1]])
+    torch.testing.assert_close(made[:3], attack(images, labels, KEYS), rtol=0, atol=1e-9)
+
+
+def test_admix_compares_true_classes_where_the_wanted_ones_are_given(network: nn.Module, images: Tensor) -> None:
+    """By default these are the surrogate's predictions, as for a loss that leads away from them."""
+    wanted, truth = torch.tensor([1, 1, 1]), torch.tensor([0, 3, 0])
+    attack = create_attack("admix", network, steps=2, target="given")
+    made = attack(images, wanted, KEYS, truth)
+    # The second is the only partner that the first has, so that the third may change.
+    changed = attack(images * torch.tensor([1, 1, 0.5]).view(-1, 1, 1, 1), wanted, KEYS, truth)
+    torch.testing.assert_close(changed[0], made[0], rtol=0, atol=1e-9)
+    predicted = network(images).argmax(1)
+    torch.testing.assert_close(
+        attack(images, wanted, KEYS), attack(images, wanted, KEYS, predicted), rtol=0, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(

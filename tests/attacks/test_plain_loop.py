@@ -90,6 +90,7 @@ def test_each_option(options: dict[str, Any], network: nn.Module, images: Tensor
         {"views": [{"affine": {"degrees": 180, "translate": 0.5, "zoom": 2.0, "copies": 3}}]},
         {"views": [{"hue": {"degrees": 180, "copies": 2}}, {"blur": {"sigma": 6.0, "copies": 2}}]},
         {"views": [{"admix": {"copies": 2, "strength": 0.7}}, {"admix": {"copies": 2}}, {"scale": 2}]},
+        {"views": [{"admix": 2}, {"scale": 2}], "target": "given"},
         {"views": [{"ssm": {"copies": 2, "noise": "32/255", "rho": 1.5}}, {"ssm": {"copies": 1}}]},
         {"views": [{"sia": {"copies": 3, "blocks": 16, "noise": 0.5}}]},
         {"views": [{"sia": {"copies": 2}}, {"sia": {"copies": 2, "blocks": 1}}], "scale_space": "unit"},

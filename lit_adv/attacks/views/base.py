@@ -45,7 +45,7 @@ class Scene:
 
     Attributes:
         images: The clean images, float [B, 3, H, W] in [0, 1].
-        labels: int64 [B], the true classes (the wanted ones if the attack's target is ``given``).
+        true_classes: Returns the true classes, int64 [B]; the surrogate's predictions where they are not known.
         keys: The B samples' keys.
         seed: The user's seed.
         steps: Number of steps, those before the attack's own included.
@@ -55,7 +55,7 @@ class Scene:
     """
 
     images: Tensor
-    labels: Tensor
+    true_classes: Callable[[], Tensor]
     keys: Sequence[str]
     seed: int
     steps: int
