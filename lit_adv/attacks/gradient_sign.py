@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
 from lit_adv.attacks.copies import copies_in_turn, drawn_copies, steps_until_copies_repeat
-from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES, Run
+from lit_adv.attacks.directions import Run
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
-from lit_adv.attacks.losses import CrossEntropy, Goal
+from lit_adv.attacks.losses import Goal
 from lit_adv.attacks.settings import BOUNDS, GradientSignSettings
+from lit_adv.attacks.surrogates import check_surrogate, member_weights
 from lit_adv.attacks.views import Moment, Scene, Transform
 from lit_adv.attacks.views.base import ZERO, Copy
-
-_OF_ENSEMBLES = tuple(DIRECTIONS[name] for name in OF_ENSEMBLES)
 
 
 class GradientSignAttack(SurrogateAttack):
@@ -45,12 +44,7 @@ class GradientSignAttack(SurrogateAttack):
         self._loss, self._direction, self._update = settings.loss_part, settings.direction_part, settings.update_part
         if self._loss.targeted_only and not self.targeted:
             raise ValueError(f"the loss {settings.loss!r} is for targeted attacks: set target")
-        if not isinstance(self._loss, CrossEntropy) and getattr(model, "fusion", "logits") != "logits":
-            raise ValueError(f"the loss {settings.loss!r} is of logits, but the ensemble fuses {model.fusion}")
-        if type(self._direction) in _OF_ENSEMBLES and not hasattr(model, "members"):
-            raise ValueError(
-                f"the direction {settings.direction!r} asks members of an ensemble: name several surrogates"
-            )
+        check_surrogate(model, settings)
 
     @property
     def passes(self) -> int:
@@ -100,9 +94,7 @@ class GradientSignAttack(SurrogateAttack):
                 x = start
         return x
 
-    def _begin(
-        self, images: Tensor, labels: Tensor, keys: Sequence[str], true_labels: Tensor | None = None
-    ) -> Run:
+    def _begin(self, images: Tensor, labels: Tensor, keys: Sequence[str], true_labels: Tensor | None = None) -> Run:
         """Find the goal, draw what is drawn in advance, and return what a direction needs."""
         settings = self.settings
         given = settings.target == "given"
@@ -121,7 +113,9 @@ class GradientSignAttack(SurrogateAttack):
             moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
-        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, len(members))
+        return Run(
+            gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, member_weights(self.model)
+        )
 
     def _origin(self, images: Tensor, true_labels: Tensor | None) -> Tensor:
         """Return the true classes, int64 [B]; predicted ones where they are not known."""

@@ -124,7 +124,7 @@ def _attack_one(
     period = copies.index(copies[0], 1) if copies[0] in copies[1:] else len(copies)
     if settings.get("copy_order") == "drawn":
         period = 1
-    world = World(image, key, seed, eps, alpha, steps + warm_up, period, len(surrogate.members))
+    world = World(image, key, seed, eps, alpha, steps + warm_up, period, surrogate.weights)
     follow = DIRECTIONS[direction](options, world)
     move = _mover(settings, steps + warm_up, image)
     start = image

@@ -1,6 +1,6 @@
 """Where a plain loop takes its gradients: each direction as its paper prints it, for one image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,7 +22,11 @@ class World:
     alpha: float
     steps: int
     period: int
-    members: int
+    weights: Sequence[float]
+
+    @property
+    def members(self) -> int:
+        return len(self.weights)
 
     def around(self, point: Array, radius: float, index: int) -> Array:
         """Return the ``index``-th random point within ``radius``."""
@@ -139,8 +143,9 @@ def variance_reduced(o: dict[str, Any], world: World) -> Follow:
     def follow(take: Take, x: Array, ahead: Array, t: int) -> Array:
         ensemble = take(ahead, 0)
         x_m, G_m = ahead, np.zeros_like(x)
-        members = keyed_generator(world.seed, "members", str(t)).integers(world.members, size=o["inner"])
-        for m, k in enumerate(members.tolist()):
+        draws = keyed_generator(world.seed, "members", str(t)).random(o["inner"])
+        ends = np.cumsum(world.weights) / sum(world.weights)
+        for m, k in enumerate(int(np.argmax(ends > draw)) for draw in draws):
             g_m = take(x_m, 1 + m, member=k) - (take(ahead, 1 + m, member=k) - ensemble)
             G_m = o["momentum"] * G_m + g_m / np.abs(g_m).mean()
             x_m = world.clip(x_m + world.alpha * np.sign(G_m))
@@ -160,7 +165,7 @@ def common_weakness(o: dict[str, Any], world: World) -> Follow:
             g = take(x_k, 1, member=k)
             h = o["momentum"] * h + g / np.sqrt(np.vdot(g, g))
             x_k = world.clip(x_k + o["inner"] * h)
-        return x_k - ahead
+        return x_k - world.clip(ahead)
 
     return follow
 

@@ -63,9 +63,7 @@ def test_where_the_loss_is_linear_a_direction_of_many_gradients_is_the_gradient(
 ) -> None:
     """The gradients of a step differ by their points alone; of other copies, they would be of another size."""
     options = {"views": [{"scale": 5}], "loss": "logit", "steps": 3, "eps": 0.01, **schedule}
-    many, plain = (
-        create_attack("mi_fgsm", Linear(), direction=part, **options) for part in ({direction: 3}, "plain")
-    )
+    many, plain = (create_attack("mi_fgsm", Linear(), direction=part, **options) for part in ({direction: 3}, "plain"))
     assert isinstance(many, GradientSignAttack)
     assert isinstance(plain, GradientSignAttack)
     of_many, of_one = gradients_of(many, monkeypatch), gradients_of(plain, monkeypatch)
@@ -144,7 +142,7 @@ def test_each_member_in_turn_sees_each_copy_equally_often(
         met.update((member or 0, copy) for copy in shown[step])
         return point
 
-    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, steps, period, members)
+    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, steps, period, [1.0] * members)
     step = Longitudinal(asked).begin(run)
     for t in range(steps):
         step(run.images, run.images, t)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import count_passes, create_attack
-from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES
+from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
 from lit_adv.attacks.updates import UPDATES
@@ -29,6 +29,7 @@ SMALL_VIEWS: dict[str, Any] = {
 SMALL_DIRECTIONS: dict[str, Any] = {"plain": "plain", "ni": "ni", "cwa": "cwa"} | {
     name: {name: 2} for name in DIRECTIONS if name not in ("plain", "ni", "cwa")
 }
+OF_ENSEMBLES = [name for name, direction in DIRECTIONS.items() if direction.asks_members]
 ONE_SURROGATE = [name for name in DIRECTIONS if name not in OF_ENSEMBLES]
 
 
@@ -36,7 +37,8 @@ def surrogate_for(direction: str, seed: int = 0) -> nn.Module:
     """Return what a direction attacks."""
     if direction not in OF_ENSEMBLES:
         return tiny_network(seed)
-    return Ensemble([tiny_network(seed + k) for k in range(3)], weights=[1, 1, 2])
+    weights = [1, 1, 2] if DIRECTIONS[direction].uses_weights else None
+    return Ensemble([tiny_network(seed + k) for k in range(3)], weights)
 
 
 def test_predicted_labels_replace_the_true_ones(network: nn.Module, images: Tensor) -> None:
@@ -158,9 +160,7 @@ def test_admix_compares_true_classes_where_the_wanted_ones_are_given(network: nn
     changed = attack(images * torch.tensor([1, 1, 0.5]).view(-1, 1, 1, 1), wanted, KEYS, truth)
     torch.testing.assert_close(changed[0], made[0], rtol=0, atol=1e-9)
     predicted = network(images).argmax(1)
-    torch.testing.assert_close(
-        attack(images, wanted, KEYS), attack(images, wanted, KEYS, predicted), rtol=0, atol=1e-9
-    )
+    torch.testing.assert_close(attack(images, wanted, KEYS), attack(images, wanted, KEYS, predicted), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -398,6 +398,20 @@ def test_no_attack_of_an_ensemble_leaves_its_budget(direction: str, images: Tens
     assert made.min() >= 0
     assert made.max() <= 1
     assert (made - images).abs().max() <= 8 / 255 + 1e-12
+
+
+def test_svre_draws_members_by_their_weights(images: Tensor, labels: Tensor) -> None:
+    asked = [0, 0]
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)], weights=[1, 9])
+    for k, member in enumerate(ensemble.members):
+
+        def note(module: nn.Module, inputs: Any, output: Any, k: int = k) -> None:
+            asked[k] += 1
+
+        member.register_forward_hook(note)
+    create_attack("mi_fgsm", ensemble, direction={"svre": 200}, steps=1)(images, labels)
+    assert sum(asked) == 2 + 400
+    assert 0.05 < asked[0] / 402 < 0.15
 
 
 def test_one_key_for_each_image_is_required(network: nn.Module, images: Tensor, labels: Tensor) -> None:

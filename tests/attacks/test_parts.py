@@ -16,6 +16,8 @@ from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
 from lit_adv.attacks.updates import UPDATES
 from lit_adv.attacks.views import VIEWS, Moment, Scene, Transform
+from lit_adv.models import Ensemble
+from tests.attacks.conftest import tiny_network
 
 KEYS = ["first", "second", "third"]
 
@@ -100,6 +102,25 @@ def test_a_loss_of_logits_is_refused_for_an_ensemble_that_fuses_something_else(n
     network.fusion = "probabilities"  # type: ignore[assignment]
     with pytest.raises(ValueError, match="the loss 'logit' is of logits, but the ensemble fuses probabilities"):
         create_attack("mi_fgsm", network, loss="logit")
+
+
+@pytest.mark.parametrize("direction", ["longitudinal", "longitudinal_ni", "cwa"])
+def test_weights_are_refused_where_members_are_asked_alike(direction: str) -> None:
+    members = [tiny_network(seed) for seed in range(3)]
+    with pytest.raises(
+        ValueError, match=rf"the direction '{direction}' asks all members alike.*: leave ensemble_weights"
+    ):
+        create_attack("mi_fgsm", Ensemble(members, [1, 1, 2]), direction=direction)
+    for weights in (None, [0.1, 0.1, 0.1]):
+        create_attack("mi_fgsm", Ensemble(members, weights), direction=direction)
+
+
+def test_a_fusion_is_refused_where_nothing_is_fused() -> None:
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)], fusion="probabilities")
+    with pytest.raises(ValueError, match=r"the direction 'longitudinal' .* fuses nothing: leave fusion out"):
+        create_attack("mi_fgsm", ensemble, direction="longitudinal")
+    for direction in ("svre", "cwa"):  # which ask the whole ensemble, too
+        create_attack("mi_fgsm", ensemble, direction=direction)
 
 
 @pytest.mark.parametrize("name", FAMILY)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks import count_passes, create_attack, describe_attack
+from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.named import FAMILY
 from lit_adv.models import Ensemble
 from tests.attacks.conftest import tiny_network
@@ -34,7 +35,7 @@ def small(name: str, **options: Any) -> dict[str, Any]:
 
 def assert_equal(name: str, settings: dict[str, Any], network: nn.Module, images: Tensor, labels: Tensor) -> None:
     made = create_attack(name, network, **settings)(images, labels, KEYS)
-    surrogate = Surrogate(network.members, [1, 1, 2]) if isinstance(network, Ensemble) else network  # type: ignore[arg-type]
+    surrogate = Surrogate(network.members, network.weights.tolist()) if isinstance(network, Ensemble) else network  # type: ignore[arg-type]
     plain = plain_attack(surrogate, images, labels, KEYS, settings)
     torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
     assert (made != images).double().mean() > 0.5
@@ -136,6 +137,9 @@ def test_parts_in_combination(options: dict[str, Any], network: nn.Module, image
     ids=str,
 )
 def test_each_direction_on_an_ensemble(options: dict[str, Any], images: Tensor, labels: Tensor) -> None:
-    # Weights that float32 holds exactly.
-    ensemble = Ensemble([tiny_network(seed) for seed in range(3)], weights=[1, 1, 2])
+    direction = options.get("direction", "plain")
+    name = direction if isinstance(direction, str) else next(iter(direction))
+    # Numbers of members, and weights, that float32 holds exactly.
+    members, weights = (3, [1.0, 1, 2]) if DIRECTIONS[name].uses_weights else (4, [1.0] * 4)
+    ensemble = Ensemble([tiny_network(seed) for seed in range(members)], weights)
     assert_equal("mi_fgsm", describe_attack("mi_fgsm", **{"steps": 4} | options), ensemble, images, labels)

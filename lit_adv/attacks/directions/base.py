@@ -6,8 +6,9 @@ on one batch carries from step to step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,7 +47,7 @@ class Run:
         step_size: Step alpha, in units of [0, 1].
         steps: Number T of steps.
         period: After how many steps the same copies take their turn again; 1 where none take turns.
-        members: Number of members of the surrogate; 1 if it is no ensemble.
+        weights: The weight of each member of the surrogate; one weight if it is no ensemble.
     """
 
     gradient: Gradient
@@ -57,7 +58,12 @@ class Run:
     step_size: float
     steps: int
     period: int
-    members: int
+    weights: Sequence[float]
+
+    @property
+    def members(self) -> int:
+        """Number of members of the surrogate; 1 if it is no ensemble."""
+        return len(self.weights)
 
     def neighbor(self, point: Tensor, radius: float, index: int) -> Tensor:
         """Draw a point uniformly from the cube of ``radius`` around a point: the ``index``-th of this attack."""
@@ -66,8 +72,9 @@ class Run:
         return point + (2 * uniform.to(point.dtype) - 1) * radius
 
     def draw_members(self, count: int, step: int) -> list[int]:
-        """Draw members of the ensemble, the same for all images: int in [0, members), ``count`` of them."""
-        draws = keyed_generator(self.seed, "members", str(step)).integers(self.members, size=count)
+        """Draw members of the ensemble by their weights, the same for all images: int in [0, members), ``count``."""
+        shares = np.asarray(self.weights, np.float64)
+        draws = keyed_generator(self.seed, "members", str(step)).choice(self.members, count, p=shares / shares.sum())
         return [int(member) for member in draws]
 
 
@@ -77,16 +84,23 @@ Step = Callable[[Tensor, Tensor, int], Tensor]
 
 
 class Direction(Protocol):
-    """The settings of a direction, with a row in :data:`lit_adv.attacks.directions.DIRECTIONS`."""
+    """The settings of a direction: a dataclass that extends this class.
+
+    Attributes:
+        look_ahead: Whether a step starts from the look-ahead point x + alpha mu g (eq. 6).
+        asks_members: Whether it asks single members of an ensemble.
+        uses_weights: Whether the weights of an ensemble's members have a part in it.
+        uses_fusion: Whether what an ensemble averages has a part in it.
+    """
+
+    look_ahead: ClassVar[bool] = False
+    asks_members: ClassVar[bool] = False
+    uses_weights: ClassVar[bool] = True
+    uses_fusion: ClassVar[bool] = True
 
     @property
     def gradients(self) -> int:
         """Number of gradients a step."""
-        ...
-
-    @property
-    def look_ahead(self) -> bool:
-        """Whether a step starts from the look-ahead point x + alpha mu g (eq. 6)."""
         ...
 
     def begin(self, run: Run) -> Step:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.budget import project
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class CommonWeakness:
+class CommonWeakness(Direction):
     """The common weakness attack.
 
     Attributes:
@@ -31,7 +31,8 @@ class CommonWeakness:
     """
 
     bounds: ClassVar = {"reverse": (0, 1), "inner": (0, inf), "momentum": (0, inf)}
-    look_ahead: ClassVar = False
+    asks_members: ClassVar = True
+    uses_weights: ClassVar = False
 
     reverse: float = 16 / 255 / 15
     inner: float = 250.0
@@ -57,6 +58,7 @@ class CommonWeakness:
                 norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
                 h = self.momentum * h + g / torch.where(norm == 0, 1, norm)
                 x = project(x + self.inner * h, run.images, run.eps)
-            return x - point
+            # A look-ahead point may lie outside; how far projection moves it is no gradient.
+            return x - project(point, run.images, run.eps)
 
         return step

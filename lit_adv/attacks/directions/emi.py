@@ -10,11 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step, divided_by_mean
 
 
 @dataclass(frozen=True)
-class EnhancedMomentum:
+class EnhancedMomentum(Direction):
     """Enhanced momentum.
 
     Attributes:
@@ -23,7 +23,6 @@ class EnhancedMomentum:
     """
 
     bounds: ClassVar = {"samples": (2, inf), "radius": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 11
     radius: float = 7.0

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class GradientRelevance:
+class GradientRelevance(Direction):
     """Gradient relevance.
 
     Attributes:
@@ -27,7 +27,6 @@ class GradientRelevance:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "beta": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     beta: float = 3.5

@@ -11,11 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class Longitudinal:
+class Longitudinal(Direction):
     """Members in turn.
 
     Attributes:
@@ -23,7 +23,9 @@ class Longitudinal:
     """
 
     bounds: ClassVar = {"members": (1, inf)}
-    look_ahead: ClassVar = False
+    asks_members: ClassVar = True
+    uses_weights: ClassVar = False
+    uses_fusion: ClassVar = False
 
     members: int = 1
 
@@ -34,7 +36,6 @@ class Longitudinal:
 
     def begin(self, run: Run) -> Step:
         """Start with the first member."""
-
         both_repeat = lcm(run.period, run.members // gcd(run.members, self.members))
 
         def step(start: Tensor, point: Tensor, t: int) -> Tensor:

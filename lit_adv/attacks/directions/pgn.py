@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step, divided_by_mean
 
 
 @dataclass(frozen=True)
-class PenalizedGradientNorm:
+class PenalizedGradientNorm(Direction):
     """Penalized gradient norm.
 
     Attributes:
@@ -26,7 +26,6 @@ class PenalizedGradientNorm:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "zeta": (0, inf), "delta": (0, 1)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     zeta: float = 3.0

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.budget import project
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step, divided_by_mean
 
 
 @dataclass(frozen=True)
-class VarianceReducedEnsemble:
+class VarianceReducedEnsemble(Direction):
     """Stochastic variance reduction.
 
     Attributes:
@@ -30,7 +30,7 @@ class VarianceReducedEnsemble:
     """
 
     bounds: ClassVar = {"inner": (1, inf), "momentum": (0, inf)}
-    look_ahead: ClassVar = False
+    asks_members: ClassVar = True
 
     inner: int = 16
     momentum: float = 1.0

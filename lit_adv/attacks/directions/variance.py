@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class VarianceTuning:
+class VarianceTuning(Direction):
     """Variance tuning.
 
     Attributes:
@@ -26,7 +26,6 @@ class VarianceTuning:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "beta": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     beta: float = 1.5

@@ -1,7 +1,7 @@
 """Admix: a little of images of other classes is mixed in (Wang et al., 2021).
 
-Partners are clean images of the same batch, so of the same shard, drawn by the image's key. So an image's result depends
-on its batch in this one point: the same shard and batch size give the same images.
+Partners are clean images of the same batch, so of the same shard, drawn by the image's key. So an image's result
+depends on its batch in this one point: the same shard and batch size give the same images.
 
 Partners are of another class where the batch has one; else they are any other images of it, so that shards in the order
 of classes do not end Admix in silence. An image that is alone in its batch is shown as it is.
