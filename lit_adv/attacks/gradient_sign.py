@@ -113,9 +113,8 @@ class GradientSignAttack(SurrogateAttack):
             moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
-        return Run(
-            gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, member_weights(self.model)
-        )
+        weights = member_weights(self.model)
+        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, weights)
 
     def _origin(self, images: Tensor, true_labels: Tensor | None) -> Tensor:
         """Return the true classes, int64 [B]; predicted ones where they are not known."""

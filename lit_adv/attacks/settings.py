@@ -72,7 +72,8 @@ class GradientSignSettings:
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
             look-ahead ``alpha * mu * g`` is then about 10^-5 of a step and Nesterov does nothing. The authors'
-            code divides by the mean absolute value (``mean_abs``); ``l1`` gives the literal text.
+            code divides by the mean absolute value (``mean_abs``); ``l1`` gives the literal text. ``none`` adds
+            gradients up as they are, so that steps of larger gradients count more (Zhao et al., 2021).
         random_start: Whether to start at a uniform point of the budget (PGD).
         label_source: The true label, or the surrogate's prediction for the clean image (the authors' code).
         target: None for untargeted; ``given``, ``least_likely`` or ``random`` minimizes the loss to that class.

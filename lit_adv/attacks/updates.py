@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-GradientNorm = Literal["mean_abs", "l1"]
+GradientNorm = Literal["mean_abs", "l1", "none"]
 
 #: Maps the gradient of a step and the step's number, counted from the attack's first, to what has been accumulated,
 #: which the look-ahead goes along, and by how many steps alpha the image moves; both float [B, 3, H, W].
@@ -119,11 +119,13 @@ def normalize(gradient: Tensor, norm: GradientNorm) -> Tensor:
 
     Args:
         gradient: Float [B, C, H, W].
-        norm: ``mean_abs`` or ``l1``.
+        norm: ``mean_abs``, ``l1``, or ``none`` to leave the gradient as it is.
 
     Returns:
         Float [B, C, H, W].
     """
+    if norm == "none":
+        return gradient
     absolute = gradient.abs()
     size = (absolute.mean if norm == "mean_abs" else absolute.sum)(dim=(1, 2, 3), keepdim=True)
     return gradient / torch.where(size == 0, 1, size)

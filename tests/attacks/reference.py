@@ -232,7 +232,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
 
         def along_sign(G: Array, t: int) -> tuple[Array, Array]:
             nonlocal g, length
-            size = np.abs(G).sum() if settings["gradient_norm"] == "l1" else np.abs(G).mean()
+            size = {"l1": np.abs(G).sum(), "mean_abs": np.abs(G).mean(), "none": 1}[settings["gradient_norm"]]
             last, g = g, settings["momentum"] * g + (G / size if size > 0 else G)
             length = np.where(np.sign(last) == np.sign(g), length, length * o.get("decay", 1))
             return g, length * np.sign(g)

@@ -20,7 +20,7 @@ from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.models import Ensemble
 
 KEYS = ["first", "second", "third"]
-COUNTS = st.lists(st.integers(1, 6), max_size=4)
+COUNTS = st.lists(st.integers(1, 6), max_size=3)
 SCHEDULES = [{"copies_a_step": 1}, {"copies_a_step": 2}, {"copies_a_step": 2, "copy_order": "drawn"}]
 
 
@@ -91,6 +91,7 @@ def test_the_inner_loop_of_svre_starts_with_the_ensemble_s_gradient(
         torch.testing.assert_close(made, whole / whole.abs().mean(dim=(1, 2, 3), keepdim=True), rtol=1e-12, atol=0)
 
 
+@settings(deadline=None)
 @given(counts=COUNTS, first=st.integers(0, 3))
 def test_copies_in_turn_are_all_seen_once_before_any_comes_again(counts: list[int], first: int) -> None:
     every_copy = prod(counts)
@@ -98,6 +99,7 @@ def test_copies_in_turn_are_all_seen_once_before_any_comes_again(counts: list[in
     assert sorted(turns[first * every_copy :]) == sorted(product(*map(range, counts)))
 
 
+@settings(deadline=None)
 @given(counts=COUNTS)
 def test_few_steps_see_all_copies_of_each_view(counts: list[int]) -> None:
     """A view that goes through its copies last must not wait for the others to have gone through theirs."""
@@ -106,6 +108,7 @@ def test_few_steps_see_all_copies_of_each_view(counts: list[int]) -> None:
         assert sorted(turns) == list(range(count))
 
 
+@settings(deadline=None)
 @given(counts=COUNTS, a_step=st.integers(1, 20), steps=st.integers(0, 30))
 def test_copies_take_their_turn_in_one_order_however_many_a_step_sees(
     counts: list[int], a_step: int, steps: int
@@ -118,6 +121,7 @@ def test_copies_take_their_turn_in_one_order_however_many_a_step_sees(
         assert [copy for copies in together for copy in copies] == one_by_one
 
 
+@settings(deadline=None)
 @given(counts=COUNTS, data=st.data())
 def test_the_steps_until_copies_repeat(counts: list[int], data: st.DataObject) -> None:
     a_step = data.draw(st.integers(1, prod(counts)))

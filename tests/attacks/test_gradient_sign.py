@@ -279,7 +279,7 @@ class Constant(nn.Module):
 @pytest.mark.parametrize(
     "parts",
     [
-        *({"gradient_norm": norm} for norm in ("mean_abs", "l1")),
+        *({"gradient_norm": norm} for norm in ("mean_abs", "l1", "none")),
         *({"views": [view]} for view in SMALL_VIEWS.values()),
         *({"direction": direction} for direction in SMALL_DIRECTIONS.values()),
         *({"update": update} for update in UPDATES),

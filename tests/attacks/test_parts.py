@@ -34,7 +34,7 @@ KEYS = ["first", "second", "third"]
         ({"diverse": 0.5}, {"probability": 0.5, "interpolation": "nearest"}),
         ({"diverse": "1/4"}, {"probability": 0.25, "interpolation": "nearest"}),
         ({"ssm": {"noise": "8/255"}}, {"copies": 20, "noise": 8 / 255, "rho": 0.5}),
-        ({"dem": [1.5, "5/2"]}, {"ratios": [1.5, 2.5], "interpolation": "bilinear"}),
+        ({"dem": [1.5, "5/2"]}, {"ratios": [1.5, 2.5], "interpolation": "nearest"}),
     ],
     ids=str,
 )

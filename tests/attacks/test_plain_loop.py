@@ -52,6 +52,7 @@ def test_each_named_attack(name: str, network: nn.Module, images: Tensor, labels
         {"scale_space": "unit"},
         {"interpolation": "bilinear"},
         {"gradient_norm": "l1"},
+        {"gradient_norm": "none"},
         {"eps": "8/255", "step_size": "2/255"},
         {"target": "given"},
         {"target": "least_likely"},

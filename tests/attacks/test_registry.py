@@ -56,20 +56,19 @@ LATER: dict[str, tuple[int, dict[str, Any]]] = {
         10,
         {"update": {"adam_tanh": {"mu_1": 1.5, "mu_2": 1.9, "beta_1": 0.9, "beta_2": 0.99, "scale": 1.3}}},
     ),
-    "admix": (150, {"views": [{"admix": {"copies": 3, "strength": 0.2}}, {"scale": {"copies": 5}}]} | _UNIT),
+    "admix": (150, {"views": [{"admix": {"copies": 3, "strength": 0.2}}, {"scale": {"copies": 5}}]}),
     "ssm": (200, {"views": [{"ssm": {"copies": 20, "noise": 16 / 255, "rho": 0.5}}]} | _UNIT),
     "sia": (200, {"views": [{"sia": {"copies": 20, "blocks": 3, "noise": 16 / 255}}]} | _UNIT),
-    "bsr": (200, {"views": [{"bsr": {"copies": 20, "blocks": 2, "rotation": 24.0}}]} | _UNIT),
+    "bsr": (200, {"views": [{"bsr": {"copies": 20, "blocks": 2, "rotation": 24.0}}]}),
     "dem": (
         50,
-        {"views": [{"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "bilinear"}}]}
-        | {"step_factor": 10.0}
-        | _UNIT,
+        {"views": [{"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "nearest"}}]}
+        | {"step_factor": 10.0, "kernel_size": 15},
     ),
     "logit_targeted": (
         300,
         {"loss": {"logit": {}}, "target": "random", "steps": 300, "step_size": "2/255", "kernel_size": 5}
-        | {"diversity_probability": 0.7, "interpolation": "bilinear"}
+        | {"diversity_probability": 0.7, "gradient_norm": "none"}
         | _UNIT,
     ),
 }

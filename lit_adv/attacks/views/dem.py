@@ -21,11 +21,11 @@ class DiversityEnsemble:
 
     Attributes:
         ratios: R / H of each copy, above 1, at most 10.
-        interpolation: Of both resizings.
+        interpolation: Of both resizings; the authors use ``nearest``.
     """
 
     ratios: tuple[float, ...] = (1.14, 1.27, 1.4, 1.53, 1.66)
-    interpolation: Interpolation = "bilinear"
+    interpolation: Interpolation = "nearest"
 
     def __post_init__(self) -> None:
         check_types(self)
