@@ -38,7 +38,7 @@ class GradientSignAttack(SurrogateAttack):
             raise ValueError(f"copies_a_step is {settings.copies_seen}, but must be in [1, {settings.copies}]")
         self.eps = parse_eps(settings.eps)
         even = self.eps / settings.steps * settings.step_factor
-        self.step_size = even if settings.step_size is None else parse_eps(settings.step_size)
+        self.step_size = even if settings.step_size is None else parse_eps(settings.step_size, "step_size")
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
         self._zero = ZERO[settings.scale_space]
         self._loss, self._direction, self._update = settings.loss_part, settings.direction_part, settings.update_part
@@ -77,7 +77,9 @@ class GradientSignAttack(SurrogateAttack):
         keys, settings = default_keys(images, keys), self.settings
         run = self._begin(images, labels, keys, true_labels)
         direction = self._direction.begin(run)
-        update = self._update.begin(images, run.steps, settings.momentum, settings.gradient_norm)
+        update = self._update.begin(
+            images, run.steps, settings.warm_up_steps, settings.momentum, settings.gradient_norm
+        )
         start = random_start(images, self.eps, settings.seed, keys) if settings.random_start else images
         x, g = start, torch.zeros_like(images)
         for t in range(run.steps):
@@ -113,8 +115,18 @@ class GradientSignAttack(SurrogateAttack):
             moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
-        weights = member_weights(self.model)
-        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, period, weights)
+        return Run(
+            gradient=gradient,
+            images=images,
+            keys=keys,
+            seed=settings.seed,
+            eps=self.eps,
+            step_size=self.step_size,
+            steps=steps,
+            period=period,
+            varies=settings.varies,
+            weights=member_weights(self.model),
+        )
 
     def _origin(self, images: Tensor, true_labels: Tensor | None) -> Tensor:
         """Return the true classes, int64 [B]; predicted ones where they are not known."""

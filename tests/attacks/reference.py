@@ -126,7 +126,7 @@ def _attack_one(
         period = 1
     world = World(image, key, seed, eps, alpha, steps + warm_up, period, surrogate.weights)
     follow = DIRECTIONS[direction](options, world)
-    move = _mover(settings, steps + warm_up, image)
+    move = _mover(settings, steps, warm_up, image)
     start = image
     if settings["random_start"]:
         noise = 2 * keyed_uniform(seed, "random start", [key], *image.shape)[0].numpy() - 1
@@ -156,8 +156,8 @@ GRADIENTS = {
     "emi": lambda o: o["samples"],
     "gra": lambda o: 1 + o["samples"],
     "pgn": lambda o: 2 * o["samples"],
-    "longitudinal": lambda o: o["members"],
-    "longitudinal_ni": lambda o: o["members"],
+    "longitudinal": lambda o: o["members_a_step"],
+    "longitudinal_ni": lambda o: o["members_a_step"],
     "svre": lambda o: 1 + 2 * o["inner"],
     "cwa": lambda o: 2,
 }
@@ -224,7 +224,7 @@ def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: di
     return others[int(number * len(others))], label, -1
 
 
-def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
+def _mover(settings: dict[str, Any], steps: int, warm_up: int, image: Array) -> Any:
     """Return what maps a gradient and its step to what is accumulated and the way in steps alpha."""
     ((name, o),) = _named([settings.get("update", {"sign": {"decay": 1.0}})])
     if name == "sign":
@@ -240,7 +240,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
         return along_sign
     assert name == "adam_tanh"
     m, v = [0.0] * image.size, [0.0] * image.size
-    lengths = [(1 - o["beta_1"] ** (t + 1)) / math.sqrt(1 - o["beta_2"] ** (t + 1)) for t in range(steps)]
+    lengths = [(1 - o["beta_1"] ** (t + 1)) / math.sqrt(1 - o["beta_2"] ** (t + 1)) for t in range(warm_up + steps)]
 
     def along_tanh(G: Array, t: int) -> tuple[Array, Array]:
         ratio, way = [0.0] * image.size, [0.0] * image.size
@@ -248,7 +248,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
             m[i] += o["mu_1"] * value
             v[i] += o["mu_2"] * value * value
             ratio[i] = m[i] / (math.sqrt(v[i]) + 1e-20)
-            way[i] = lengths[t] / sum(lengths) * steps * math.tanh(o["scale"] * ratio[i])
+            way[i] = lengths[t] / sum(lengths[warm_up:]) * steps * math.tanh(o["scale"] * ratio[i])
         return np.reshape(ratio, image.shape), np.reshape(way, image.shape)
 
     return along_tanh

@@ -129,8 +129,8 @@ def longitudinal(o: dict[str, Any], world: World) -> Follow:
             asked += 1
             seen.clear()
         seen.add((t % world.period, asked % world.members))
-        for i in range(o["members"]):
-            total += take(ahead, i, member=asked % world.members) / o["members"]
+        for i in range(o["members_a_step"]):
+            total += take(ahead, i, member=asked % world.members) / o["members_a_step"]
             asked += 1
         return total
 

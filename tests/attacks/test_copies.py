@@ -146,7 +146,7 @@ def test_each_member_in_turn_sees_each_copy_equally_often(
         met.update((member or 0, copy) for copy in shown[step])
         return point
 
-    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, steps, period, [1.0] * members)
+    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, steps, period, False, [1.0] * members)
     step = Longitudinal(asked).begin(run)
     for t in range(steps):
         step(run.images, run.images, t)

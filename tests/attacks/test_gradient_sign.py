@@ -218,6 +218,8 @@ def test_copies_in_turn_are_the_same_for_every_key_and_drawn_ones_are_not(
         ({"direction": {"vni": 3}, "steps": 3, "copies_a_step": 1}, 9),
         ({"direction": {"vmi": 3}, "steps": 1}, 5),
         ({"direction": {"emi": 4}, "steps": 2, "scale_copies": 1}, 8),
+        ({"direction": {"emi": 4}, "steps": 2, "scale_copies": 2, "diversity_probability": 0.0}, 10),
+        ({"direction": {"emi": 4}, "steps": 2, "views": [{"admix": 2}, {"scale": 2}], "copies_a_step": 1}, 5),
         ({"direction": {"gra": 2}, "steps": 2, "scale_copies": 2}, 12),
         ({"direction": {"pgn": 2}, "steps": 2, "scale_copies": 1}, 8),
         ({"warm_up_steps": 3, "steps": 2, "copies_a_step": 1}, 5),
@@ -320,6 +322,25 @@ def test_a_gradient_too_small_for_squares_in_float32_counts_as_any_other(
     assert ((attacked(2.0**-80) - attacked(1.0)).abs() > 1e-4).double().mean() < 0.01
 
 
+def test_adam_goes_on_after_a_gradient_that_is_next_to_none(images: Tensor, labels: Tensor) -> None:
+    """As it does in float64, where the squares of all gradients are numbers of their own."""
+
+    class Waking(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner, self.factors = inner, iter([2.0**-110, 2.0**-20, 1.0, 4.0])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return next(self.factors) * self.inner(x)
+
+    made = [
+        create_attack("ai_fgtm", Waking(tiny_network(0).to(dtype)), loss="logit", steps=4)(images.to(dtype), labels)
+        for dtype in (torch.float32, torch.float64)
+    ]
+    torch.testing.assert_close(made[0].double(), made[1], rtol=0, atol=1e-5)
+    assert (made[1] - images).abs().mean() > 0.01
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_targeted_loss_leads_towards_its_class(loss: str, images: Tensor, labels: Tensor) -> None:
     network, wanted = tiny_network(0), (labels + 1) % 5
@@ -383,7 +404,7 @@ def test_no_attack_leaves_its_budget_or_the_unit_range(
         parts["views"] = [SMALL_VIEWS[view] for view in views]
     if not (loss == "po_trip" and target is None):
         parts["loss"] = loss
-    warm_up = {"warm_up_steps": seed % 2}
+    warm_up = {"warm_up_steps": seed % 2, "momentum": 1.0} if seed % 2 else {}
     options = {"eps": f"{levels}/255", "target": target, "steps": 2, "seed": seed, "copies_a_step": 1} | warm_up
     made = create_attack(name, network, **options, **parts)(images, torch.tensor([0, 1]))
     assert made.min() >= 0

@@ -15,8 +15,8 @@ from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
 from lit_adv.attacks.updates import UPDATES
-from lit_adv.attacks.views import VIEWS, Moment, Scene, Transform
-from lit_adv.models import Ensemble
+from lit_adv.attacks.views import VIEWS, Moment, Scene, Transform, View
+from lit_adv.models import Classifier, Ensemble
 from tests.attacks.conftest import tiny_network
 
 KEYS = ["first", "second", "third"]
@@ -115,6 +115,26 @@ def test_weights_are_refused_where_members_are_asked_alike(direction: str) -> No
         create_attack("mi_fgsm", Ensemble(members, weights), direction=direction)
 
 
+def test_a_step_cannot_ask_more_members_than_there_are() -> None:
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)])
+    create_attack("mi_fgsm", ensemble, direction={"longitudinal": 2})
+    with pytest.raises(ValueError, match="asks 3 members a step, but the ensemble has 2"):
+        create_attack("mi_fgsm", ensemble, direction={"longitudinal": 3})
+
+
+@pytest.mark.parametrize("option", [{"aux_weight": 0.4}, {"background": True}], ids=str)
+def test_a_loss_of_logits_is_refused_for_a_surrogate_with_a_loss_of_its_own(option: dict[str, Any]) -> None:
+    classifier = Classifier(tiny_network(0), class_offset=1)
+    for name, value in option.items():
+        setattr(classifier, name, value)
+    for surrogate in (classifier, Ensemble([Classifier(tiny_network(1)), classifier])):
+        create_attack("mi_fgsm", surrogate)
+        with pytest.raises(
+            ValueError, match=r"aux and background in a surrogate's name .*: leave them out of the name"
+        ):
+            create_attack("mi_fgsm", surrogate, loss="logit")
+
+
 def test_a_fusion_is_refused_where_nothing_is_fused() -> None:
     ensemble = Ensemble([tiny_network(seed) for seed in range(2)], fusion="probabilities")
     with pytest.raises(ValueError, match=r"the direction 'longitudinal' .* fuses nothing: leave fusion out"):
@@ -182,7 +202,7 @@ def test_any_part_s_description_is_the_part(data: st.DataObject) -> None:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class Mirror(View):
     """Mirrors an image along one axis, each copy along another: a whole view, as a file of its own would have it."""
 
     copies: int = 2

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from lit_adv.attacks.parts import Part
 from lit_adv.randomness import keyed_field, keyed_generator
 
 
@@ -44,9 +44,10 @@ class Run:
         keys: The B samples' keys.
         seed: The user's seed.
         eps: The budget, in units of [0, 1].
-        step_size: Step alpha, in units of [0, 1].
+        step_size: Step alpha, in units of [0, 1], of the steps after the warm-up.
         steps: Number T of steps.
         period: After how many steps the same copies take their turn again; 1 where none take turns.
+        varies: Whether the gradients of a step see an image differently, by the views' random numbers.
         weights: The weight of each member of the surrogate; one weight if it is no ensemble.
     """
 
@@ -58,6 +59,7 @@ class Run:
     step_size: float
     steps: int
     period: int
+    varies: bool
     weights: Sequence[float]
 
     @property
@@ -83,8 +85,8 @@ class Run:
 Step = Callable[[Tensor, Tensor, int], Tensor]
 
 
-class Direction(Protocol):
-    """The settings of a direction: a dataclass that extends this class.
+class Direction(Part, Protocol):
+    """The settings of a direction, with a row in :data:`lit_adv.attacks.directions.DIRECTIONS`.
 
     Attributes:
         look_ahead: Whether a step starts from the look-ahead point x + alpha mu g (eq. 6).
@@ -103,12 +105,19 @@ class Direction(Protocol):
         """Number of gradients a step."""
         ...
 
+    @property
+    def least_members(self) -> int:
+        """How many members an ensemble must have."""
+        return 1
+
+    def spared(self, varies: bool) -> int:
+        """Return how many gradients all steps do without together.
+
+        Args:
+            varies: As in :class:`Run`.
+        """
+        return 0
+
     def begin(self, run: Run) -> Step:
         """Return what takes a step's gradient, with nothing accumulated."""
         ...
-
-
-def divided_by_mean(gradient: Tensor) -> Tensor:
-    """Divide each image's gradient by its mean absolute value; a zero gradient stays zero."""
-    size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
-    return gradient / torch.where(size == 0, 1, size)

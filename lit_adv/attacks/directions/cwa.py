@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lit_adv.attacks.budget import project
 from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import divide, largest
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,8 @@ class CommonWeakness(Direction):
             x = project(point - self.reverse * back, run.images, run.eps)
             for k in range(run.members):
                 g = run.gradient(x, step=t, number=1, member=k)
-                largest = g.abs().flatten(1).amax(1).view(-1, 1, 1, 1)
-                g = g / torch.where(largest == 0, 1, largest)  # squares of small values are too small for float32
-                norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-                h = self.momentum * h + g / torch.where(norm == 0, 1, norm)
+                g = divide(g, largest(g))  # squares of small values are too small for float32
+                h = self.momentum * h + divide(g, g.flatten(1).norm(dim=1).view(-1, 1, 1, 1))
                 x = project(x + self.inner * h, run.images, run.eps)
             # A look-ahead point may lie outside; how far projection moves it is no gradient.
             return x - project(point, run.images, run.eps)

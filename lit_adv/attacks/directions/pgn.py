@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Direction, Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import normalize
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class PenalizedGradientNorm(Direction):
             for i in range(self.samples):
                 neighbor = run.neighbor(point, self.zeta * run.eps, t * self.samples + i)
                 first = run.gradient(neighbor, step=t, number=2 * i)
-                below = neighbor - run.step_size * divided_by_mean(first)
+                below = neighbor - run.step_size * normalize(first)
                 second = run.gradient(below, step=t, number=2 * i + 1)
                 total += (1 - self.delta) * first + self.delta * second
             return total / self.samples

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.budget import project
-from lit_adv.attacks.directions.base import Direction, Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import normalize
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class VarianceReducedEnsemble(Direction):
             for m, k in enumerate(run.draw_members(self.inner, t)):
                 # Both through the same views: what is left of their difference is that of the points.
                 there, here = (run.gradient(at, step=t, number=1 + m, member=k) for at in (x, point))
-                h = self.momentum * h + divided_by_mean(whole + (there - here))
+                h = self.momentum * h + normalize(whole + (there - here))
                 x = project(x + run.step_size * h.sign(), run.images, run.eps)
             return h
 

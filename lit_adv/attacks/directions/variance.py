@@ -35,9 +35,8 @@ class VarianceTuning(Direction):
         """The point's own and its neighbors'."""
         return 1 + self.samples
 
-    @property
-    def spared(self) -> int:
-        """The last step's neighbors."""
+    def spared(self, varies: bool) -> int:
+        """Return the last step's neighbors."""
         return self.samples
 
     def begin(self, run: Run) -> Step:

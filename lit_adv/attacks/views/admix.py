@@ -15,12 +15,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform, as_tensor, each
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View, as_tensor, each
 from lit_adv.randomness import keyed_uniform
 
 
 @dataclass(frozen=True)
-class Admix:
+class Admix(View):
     """Admix.
 
     Attributes:
@@ -32,6 +32,11 @@ class Admix:
 
     copies: int = 3
     strength: float = 0.2
+
+    @property
+    def varies(self) -> bool:
+        """All gradients of a step are shown the same partners."""
+        return False
 
     def prepare(self, scene: Scene) -> Transform:
         """Return x + eta x', where x' is the partner."""

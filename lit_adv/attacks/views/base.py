@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lit_adv.attacks.parts import Part
 from lit_adv.randomness import keyed_field, keyed_normal_field, keyed_uniform
 
 ScaleSpace = Literal["inception", "unit"]
@@ -86,13 +87,18 @@ class Scene:
 Transform = Callable[[Tensor, Moment], Tensor]
 
 
-class View(Protocol):
-    """The settings of a view: a frozen dataclass of plain values, with a row in :data:`lit_adv.attacks.views.VIEWS`."""
+class View(Part, Protocol):
+    """The settings of a view, with a row in :data:`lit_adv.attacks.views.VIEWS`."""
 
     @property
     def copies(self) -> int:
         """Number of copies that an image is shown in, for one gradient."""
         ...
+
+    @property
+    def varies(self) -> bool:
+        """Whether the gradients of a step see an image differently through it, by its random numbers."""
+        return True
 
     def prepare(self, scene: Scene) -> Transform:
         """Draw what can be drawn before the first step, and return the map."""

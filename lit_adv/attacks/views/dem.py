@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.checks import check_types
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 from lit_adv.attacks.views.diverse import Interpolation, diverse_input, draw_axes
 
 
 @dataclass(frozen=True)
-class DiversityEnsemble:
+class DiversityEnsemble(View):
     """The diversity ensemble.
 
     Attributes:
