@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from lit_adv.attacks.directions import Direction
 from lit_adv.attacks.losses import CrossEntropy
 from lit_adv.attacks.settings import GradientSignSettings
 
@@ -18,32 +19,10 @@ def check_surrogate(model: nn.Module, settings: GradientSignSettings) -> None:
     Raises:
         ValueError: If it has the wrong shape, or the attack would leave out what it is to count.
     """
-    fusion = getattr(model, "fusion", "logits")
-    if not isinstance(settings.loss_part, CrossEntropy) and fusion != "logits":
-        raise ValueError(f"the loss {settings.loss!r} is of logits, but the ensemble fuses {fusion}")
-    members = getattr(model, "members", [model])
-    if not isinstance(settings.loss_part, CrossEntropy) and any(map(_has_own_loss, members)):
-        raise ValueError(
-            f"the loss {settings.loss!r} is of the classes' logits, but aux and background in a surrogate's name are "
-            "of the cross-entropy alone: leave them out of the name, or take the loss cross_entropy"
-        )
-    direction, name = settings.direction_part, settings.direction
-    if not direction.asks_members:
-        return
-    if not hasattr(model, "members"):
-        raise ValueError(f"the direction {name!r} asks members of an ensemble: name several surrogates")
-    if len(members) < direction.least_members:
-        raise ValueError(
-            f"the direction {name!r} asks {direction.least_members} members a step, but the ensemble has {len(members)}"
-        )
-    weights = member_weights(model)
-    if not direction.uses_weights and max(weights) - min(weights) > 1e-6:
-        raise ValueError(
-            f"the direction {name!r} asks all members alike, whatever their weights: leave ensemble_weights out, or "
-            "choose the direction svre, which draws members by their weights"
-        )
-    if not direction.uses_fusion and fusion != "logits":
-        raise ValueError(f"the direction {name!r} asks one member at a time and fuses nothing: leave fusion out")
+    if not isinstance(settings.loss_part, CrossEntropy):
+        _check_loss(model, settings.loss)
+    if settings.direction_part.asks_members:
+        _check_direction(model, settings.direction_part, settings.direction)
 
 
 def member_weights(model: nn.Module) -> list[float]:
@@ -55,6 +34,30 @@ def member_weights(model: nn.Module) -> list[float]:
     return [1.0] * len(members) if weights is None else weights.tolist()
 
 
-def _has_own_loss(model: Any) -> bool:
-    """Say whether a model's own loss is of more than its logits, see :class:`lit_adv.models.Classifier`."""
-    return bool(getattr(model, "background", False) or getattr(model, "aux_weight", 0))
+def _check_loss(model: nn.Module, name: Any) -> None:
+    """Refuse a model whose loss is of more than the logits of its classes."""
+    if (fusion := getattr(model, "fusion", "logits")) != "logits":
+        raise ValueError(f"the loss {name!r} is of logits, but the ensemble fuses {fusion}")
+    if any(getattr(m, "background", False) or getattr(m, "aux_weight", 0) for m in getattr(model, "members", [model])):
+        raise ValueError(
+            f"the loss {name!r} is of the classes' logits, but aux and background in a surrogate's name are of the "
+            "cross-entropy alone: leave them out of the name, or take the loss cross_entropy"
+        )
+
+
+def _check_direction(model: nn.Module, direction: Direction, name: Any) -> None:
+    """Refuse a model that is no ensemble, or one with settings that a direction does not use."""
+    if not hasattr(model, "members"):
+        raise ValueError(f"the direction {name!r} asks members of an ensemble: name several surrogates")
+    weights = member_weights(model)
+    if len(weights) < direction.least_members:
+        raise ValueError(
+            f"the direction {name!r} asks {direction.least_members} members a step, but the ensemble has {len(weights)}"
+        )
+    if not direction.uses_weights and max(weights) - min(weights) > 1e-6:
+        raise ValueError(
+            f"the direction {name!r} asks all members alike, whatever their weights: leave ensemble_weights out, or "
+            "choose the direction svre, which draws members by their weights"
+        )
+    if not direction.uses_fusion and getattr(model, "fusion", "logits") != "logits":
+        raise ValueError(f"the direction {name!r} asks one member at a time and fuses nothing: leave fusion out")
