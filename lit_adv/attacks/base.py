@@ -23,13 +23,21 @@ class Attack(Protocol):
         """Whether the attack drives images towards a class rather than away from one."""
         ...
 
-    def __call__(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: Sequence[str] | None = None,
+        true_labels: Tensor | None = None,
+    ) -> Tensor:
         """Attack a batch.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1].
             labels: int64 [B], the true classes (the wanted classes if the attack's target is ``given``).
             keys: The samples' keys, which all randomness is drawn from; the positions in the batch by default.
+            true_labels: int64 [B], the true classes where ``labels`` are the wanted ones; parts that need them take
+                the surrogate's predictions by default.
 
         Returns:
             Adversarial images, float [B, 3, H, W] in [0, 1].

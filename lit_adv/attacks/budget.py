@@ -14,11 +14,12 @@ from lit_adv.randomness import keyed_uniform
 _FRACTION = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*/\s*[0-9]*[1-9][0-9]*(\.[0-9]*)?\s*")
 
 
-def parse_eps(eps: float | str) -> float:
-    """Read a budget, written as a number or as a fraction such as ``"16/255"``.
+def parse_eps(eps: float | str, name: str = "eps") -> float:
+    """Read a budget or a step, written as a number or as a fraction such as ``"16/255"``.
 
     Args:
         eps: The budget in units of [0, 1].
+        name: What it is called, for the message.
 
     Returns:
         The budget as a float in [0, 1].
@@ -30,9 +31,9 @@ def parse_eps(eps: float | str) -> float:
         >>> parse_eps("16/255") == 16 / 255
         True
     """
-    value = parse_number("eps", eps)
+    value = parse_number(name, eps)
     if not 0 <= value <= 1:
-        raise ValueError(f"eps {eps!r} is not in [0, 1]; grey levels are written as a fraction: {eps}/255")
+        raise ValueError(f"{name} {eps!r} is not in [0, 1]; grey levels are written as a fraction: {eps}/255")
     return value
 
 

@@ -60,13 +60,20 @@ class CarliniWagnerAttack(SurrogateAttack):
         super().__init__(model, settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
         self.settings = settings
 
-    def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: Sequence[str] | None = None,
+        true_labels: Tensor | None = None,
+    ) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1].
             labels: int64 [B].
             keys: The samples' keys.
+            true_labels: Not used.
 
         Returns:
             Float [B, 3, H, W] in [0, 1]; an image for which the search fails comes back unchanged.

@@ -1,50 +1,87 @@
-"""Which copies of an image are seen in which step."""
+"""Which copies of an image are seen in which step.
+
+Each view has copies of its own; a copy of the image is one of each view. All gradients of a step see the same copies:
+directions compare them, and copies differ more than points do.
+"""
 
 from collections.abc import Sequence
+from itertools import product
+from math import gcd, lcm, prod
 from typing import Literal
 
 import torch
 
+from lit_adv.attacks.views.base import Copy
 from lit_adv.randomness import keyed_uniform
 
 CopyOrder = Literal["in_turn", "drawn"]
 
 
-def copies_in_turn(steps: int, copies: int, a_step: int) -> list[list[int]]:
+def copies_in_turn(counts: Sequence[int], steps: int, a_step: int) -> list[list[tuple[Copy, ...]]]:
     """Return which copies each step sees when all take turns.
 
+    Each view's own copies take turns, so that few steps see all of them, not many of one view with one of another.
+    Where two views would keep step with each other, the second is shifted by one after each common multiple, so that
+    each copy of the one meets each of the other before any meet again.
+
     Args:
+        counts: Number of copies of each view.
         steps: Number T of steps.
-        copies: Number m of copies.
-        a_step: Number K of copies a step; step t sees the copies (t * K + j) mod m for j < K.
+        a_step: Number K of copies a step.
 
     Returns:
-        Indices in [0, m), [T][K].
+        Numbers in [0, count) for each view, [T][K][views].
 
     Example:
-        >>> copies_in_turn(steps=3, copies=3, a_step=2)
-        [[0, 1], [2, 0], [1, 2]]
+        >>> copies_in_turn([2, 2], steps=4, a_step=1)
+        [[(0, 0)], [(1, 1)], [(0, 1)], [(1, 0)]]
     """
-    return [[(t * a_step + j) % copies for j in range(a_step)] for t in range(steps)]
+    if a_step == prod(counts):
+        return [list(product(*map(range, counts)))] * steps
+    return [[_in_turn(counts, t * a_step + i) for i in range(a_step)] for t in range(steps)]
 
 
 def drawn_copies(
-    keys: Sequence[str], seed: int, device: torch.device, *, steps: int, copies: int, a_step: int, gradients: int
-) -> list[list[torch.Tensor]]:
-    """Draw the copies that each image sees in each step, all different within a gradient.
+    counts: Sequence[int], keys: Sequence[str], seed: int, device: torch.device, *, steps: int, a_step: int
+) -> list[list[tuple[Copy, ...]]]:
+    """Draw the copies that each image sees in each step, all different within a step.
 
     Args:
+        counts: Number of copies of each view.
         keys: The B samples' keys.
         seed: The user's seed.
         device: Of the images.
         steps: Number T of steps.
-        copies: Number m of copies.
-        a_step: Number K of copies a gradient.
-        gradients: Number E of gradients a step.
+        a_step: Number K of copies a step.
 
     Returns:
-        Indices in [0, m), [T][E * K] tensors int64 [B].
+        Numbers in [0, count) for each view, [T][K][views] tensors int64 [B].
     """
-    uniform = keyed_uniform(seed, "scale copies", keys, steps * gradients, copies)
-    drawn = uniform.argsort(dim=2, stable=True)[..., :a_step].reshape(len(keys), steps, gradients * a_step).to(device)
-    return [[drawn[:, t, j] for j in range(gradients * a_step)] for t in range(steps)]
+    uniform = keyed_uniform(seed, "scale copies", keys, steps, prod(counts))
+    drawn = uniform.argsort(dim=2, stable=True)[..., :a_step].to(device)
+    return [[_split(counts, drawn[:, t, i]) for i in range(a_step)] for t in range(steps)]
+
+
+def steps_until_copies_repeat(copies: int, a_step: int, order: CopyOrder) -> int:
+    """Return after how many steps the same copies take their turn again; 1 where none take turns."""
+    return copies // gcd(copies, a_step) if order == "in_turn" else 1
+
+
+def _in_turn(counts: Sequence[int], place: int) -> tuple[int, ...]:
+    """Return the copy of each view at a place in an endless sequence, which repeats after the product of all counts."""
+    own: list[int] = []
+    before = 1
+    for count in counts:
+        shift = place // lcm(before, count) % gcd(before, count)
+        own.append((place + shift) % count)
+        before *= count
+    return tuple(own)
+
+
+def _split(counts: Sequence[int], copy: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Say for each view which of its own copies one of all is; those of the last view change fastest."""
+    own = []
+    for count in reversed(counts):
+        own.append(copy % count)
+        copy = copy // count
+    return tuple(reversed(own))

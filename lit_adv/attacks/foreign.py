@@ -56,13 +56,20 @@ class ForeignAttack(nn.Module):
         self.norm = built.norm
         self.eps = built.eps if built.norm == "Linf" else None
 
-    def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: Sequence[str] | None = None,
+        true_labels: Tensor | None = None,
+    ) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1].
             labels: int64 [B].
             keys: The samples' keys.
+            true_labels: Not used.
 
         Returns:
             Float32 [B, 3, H, W]; pixels may be no finite numbers where the attack went wrong.

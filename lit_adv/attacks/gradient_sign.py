@@ -6,22 +6,22 @@ shown the image (:mod:`lit_adv.attacks.views`), where the gradient is taken (:mo
 which loss (:mod:`lit_adv.attacks.losses`), and how the image moves (:mod:`lit_adv.attacks.updates`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks.base import SurrogateAttack, default_keys, require_gradients
 from lit_adv.attacks.budget import parse_eps, project, random_start
-from lit_adv.attacks.copies import copies_in_turn, drawn_copies
-from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES, Run
+from lit_adv.attacks.copies import copies_in_turn, drawn_copies, steps_until_copies_repeat
+from lit_adv.attacks.directions import Run
 from lit_adv.attacks.kernel import convolve, gaussian_kernel
-from lit_adv.attacks.losses import CrossEntropy, Goal
+from lit_adv.attacks.losses import Goal
 from lit_adv.attacks.settings import BOUNDS, GradientSignSettings
+from lit_adv.attacks.surrogates import check_surrogate, member_weights
 from lit_adv.attacks.views import Moment, Scene, Transform
-from lit_adv.attacks.views.base import ZERO
-
-_OF_ENSEMBLES = tuple(DIRECTIONS[name] for name in OF_ENSEMBLES)
+from lit_adv.attacks.views.base import ZERO, Copy
 
 
 class GradientSignAttack(SurrogateAttack):
@@ -38,31 +38,33 @@ class GradientSignAttack(SurrogateAttack):
             raise ValueError(f"copies_a_step is {settings.copies_seen}, but must be in [1, {settings.copies}]")
         self.eps = parse_eps(settings.eps)
         even = self.eps / settings.steps * settings.step_factor
-        self.step_size = even if settings.step_size is None else parse_eps(settings.step_size)
+        self.step_size = even if settings.step_size is None else parse_eps(settings.step_size, "step_size")
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
         self._zero = ZERO[settings.scale_space]
         self._loss, self._direction, self._update = settings.loss_part, settings.direction_part, settings.update_part
         if self._loss.targeted_only and not self.targeted:
             raise ValueError(f"the loss {settings.loss!r} is for targeted attacks: set target")
-        if not isinstance(self._loss, CrossEntropy) and getattr(model, "fusion", "logits") != "logits":
-            raise ValueError(f"the loss {settings.loss!r} is of logits, but the ensemble fuses {model.fusion}")
-        if type(self._direction) in _OF_ENSEMBLES and not hasattr(model, "members"):
-            raise ValueError(
-                f"the direction {settings.direction!r} asks members of an ensemble: name several surrogates"
-            )
+        check_surrogate(model, settings)
 
     @property
     def passes(self) -> int:
         """See :attr:`GradientSignSettings.passes`."""
         return self.settings.passes
 
-    def forward(self, images: Tensor, labels: Tensor, keys: Sequence[str] | None = None) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: Sequence[str] | None = None,
+        true_labels: Tensor | None = None,
+    ) -> Tensor:
         """Attack a batch; see :class:`lit_adv.attacks.Attack`.
 
         Args:
             images: Float [B, 3, H, W] in [0, 1].
             labels: int64 [B].
             keys: The samples' keys.
+            true_labels: int64 [B].
 
         Returns:
             Float [B, 3, H, W] in [0, 1], within ``eps`` of ``images``.
@@ -73,9 +75,11 @@ class GradientSignAttack(SurrogateAttack):
         """
         require_gradients()
         keys, settings = default_keys(images, keys), self.settings
-        run = self._begin(images, labels, keys)
+        run = self._begin(images, labels, keys, true_labels)
         direction = self._direction.begin(run)
-        update = self._update.begin(images, run.steps, settings.momentum, settings.gradient_norm)
+        update = self._update.begin(
+            images, run.steps, settings.warm_up_steps, settings.momentum, settings.gradient_norm
+        )
         start = random_start(images, self.eps, settings.seed, keys) if settings.random_start else images
         x, g = start, torch.zeros_like(images)
         for t in range(run.steps):
@@ -92,30 +96,42 @@ class GradientSignAttack(SurrogateAttack):
                 x = start
         return x
 
-    def _begin(self, images: Tensor, labels: Tensor, keys: Sequence[str]) -> Run:
+    def _begin(self, images: Tensor, labels: Tensor, keys: Sequence[str], true_labels: Tensor | None = None) -> Run:
         """Find the goal, draw what is drawn in advance, and return what a direction needs."""
         settings = self.settings
-        goal = Goal(self.goal_labels(images, labels, keys), self._origin(images, labels))
+        given = settings.target == "given"
+        # Few parts ask, and it may take a pass.
+        origin = cache(lambda: self._origin(images, true_labels if given else labels))
+        goal = Goal(self.goal_labels(images, labels, keys), origin() if self._loss.targeted_only else None)
         steps = settings.warm_up_steps + settings.steps
         gradients, seen = self._direction.gradients, settings.copies_seen
-        views = self._prepare_views(images, labels, keys, steps, gradients * seen)
-        copies = self._choose_copies(images, keys, steps, gradients)
+        views = self._prepare_views(images, origin, keys, steps, gradients * seen)
+        copies = self._choose_copies(images, keys, steps)
+        period = steps_until_copies_repeat(settings.copies, seen, settings.copy_order)
         members = getattr(self.model, "members", [self.model])
 
         def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
             model = self.model if member is None else members[member]
-            slots = range(number * seen, (number + 1) * seen)
-            moments = [(step, slot, copies[step][slot]) for slot in slots]
+            moments = [(step, number * seen + i, own) for i, own in enumerate(copies[step])]
             return self._gradient(model, point, goal, views, moments)
 
-        return Run(gradient, images, keys, settings.seed, self.eps, self.step_size, steps, len(members))
+        return Run(
+            gradient=gradient,
+            images=images,
+            keys=keys,
+            seed=settings.seed,
+            eps=self.eps,
+            step_size=self.step_size,
+            steps=steps,
+            period=period,
+            varies=settings.varies,
+            weights=member_weights(self.model),
+        )
 
-    def _origin(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """Return the true classes for a loss that leads away from them; predicted ones where they are not known."""
-        if not self._loss.targeted_only:
-            return None
-        if self.settings.target != "given":
-            return labels
+    def _origin(self, images: Tensor, true_labels: Tensor | None) -> Tensor:
+        """Return the true classes, int64 [B]; predicted ones where they are not known."""
+        if true_labels is not None:
+            return true_labels
         with torch.no_grad():
             logits: Tensor = self.model(images)
         return logits.argmax(1)
@@ -126,45 +142,34 @@ class GradientSignAttack(SurrogateAttack):
         point: Tensor,
         goal: Goal,
         views: Sequence[Transform],
-        moments: Sequence[tuple[int, int, int | Tensor]],
+        moments: Sequence[tuple[int, int, tuple[Copy, ...]]],
     ) -> Tensor:
         """Average the gradient over copies, each shown through all views."""
         total = torch.zeros_like(point)
         zero = self._zero
         centered = point - zero if zero else point
-        for step, slot, copy in moments:
+        for step, slot, copies in moments:
             with torch.enable_grad():
                 x = seen = centered.detach().requires_grad_()
-                for view, own_copy in zip(views, self._own_copies(copy), strict=True):
-                    seen = view(seen, Moment(step, slot, own_copy))
+                for view, copy in zip(views, copies, strict=True):
+                    seen = view(seen, Moment(step, slot, copy))
                 loss = self._loss(model, seen + zero if zero else seen, goal)
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(moments) if self.targeted else len(moments))
 
-    def _own_copies(self, copy: int | Tensor) -> list[int | Tensor]:
-        """Say for each view which of its own copies one of all is; those of the last view change fastest."""
-        own: list[int | Tensor] = []
-        for view in reversed(self.settings.view_parts):
-            own.append(copy % view.copies)
-            copy = copy // view.copies
-        return own[::-1]
-
     def _prepare_views(
-        self, images: Tensor, labels: Tensor, keys: Sequence[str], steps: int, slots: int
+        self, images: Tensor, true_classes: Callable[[], Tensor], keys: Sequence[str], steps: int, slots: int
     ) -> list[Transform]:
         scenes = (
-            Scene(images, labels, keys, self.settings.seed, steps, slots, self._zero, suffix)
+            Scene(images, true_classes, keys, self.settings.seed, steps, slots, self._zero, suffix)
             for suffix in self.settings.view_suffixes()
         )
         return [view.prepare(scene) for view, scene in zip(self.settings.view_parts, scenes, strict=True)]
 
-    def _choose_copies(
-        self, images: Tensor, keys: Sequence[str], steps: int, gradients: int
-    ) -> Sequence[Sequence[int | Tensor]]:
-        """Return which copies are seen in each step: [steps][gradients * copies_seen]."""
+    def _choose_copies(self, images: Tensor, keys: Sequence[str], steps: int) -> list[list[tuple[Copy, ...]]]:
+        """Return which copies are seen in each step: [steps][copies_seen][views]."""
         settings = self.settings
-        copies, seen = settings.copies, settings.copies_seen
+        counts, seen = [view.copies for view in settings.view_parts], settings.copies_seen
         if settings.copy_order == "in_turn":
-            return copies_in_turn(steps, copies, gradients * seen)
-        shape = {"steps": steps, "copies": copies, "a_step": seen, "gradients": gradients}
-        return drawn_copies(keys, settings.seed, images.device, **shape)
+            return copies_in_turn(counts, steps, seen)
+        return drawn_copies(counts, keys, settings.seed, images.device, steps=steps, a_step=seen)

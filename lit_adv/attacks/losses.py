@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_adv.attacks.objective import cross_entropy
+from lit_adv.attacks.parts import Part
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,14 @@ class Goal:
     origin: Tensor | None = None
 
 
-class Loss(Protocol):
-    """The settings of a loss, with a row in :data:`LOSSES`."""
+class Loss(Part, Protocol):
+    """The settings of a loss, with a row in :data:`LOSSES`.
 
-    @property
-    def targeted_only(self) -> bool:
-        """Whether it makes sense for targeted attacks alone; such a one is told the images' origin."""
-        ...
+    Attributes:
+        targeted_only: Whether it makes sense for targeted attacks alone; such a one is told the images' origin.
+    """
+
+    targeted_only: ClassVar[bool] = False
 
     def __call__(self, model: nn.Module, images: Tensor, goal: Goal) -> Tensor:
         """Return the loss, summed over the batch: a scalar, in float32 at least."""
@@ -40,10 +42,8 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """The cross-entropy J of the paper; what a model says of its own loss counts."""
-
-    targeted_only: ClassVar = False
 
     def __call__(self, model: nn.Module, images: Tensor, goal: Goal) -> Tensor:
         """See :func:`lit_adv.attacks.objective.cross_entropy`."""
@@ -51,10 +51,8 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
-class Logit:
+class Logit(Loss):
     """Minus the class's logit, -Z_y; its gradient does not fade when the class is reached (Zhao et al., 2021)."""
-
-    targeted_only: ClassVar = False
 
     def __call__(self, model: nn.Module, images: Tensor, goal: Goal) -> Tensor:
         """Return -Z_y."""
@@ -62,10 +60,8 @@ class Logit:
 
 
 @dataclass(frozen=True)
-class Margin:
+class Margin(Loss):
     """How far the best other class leads, max_{k != y} Z_k - Z_y (Carlini and Wagner, 2017)."""
-
-    targeted_only: ClassVar = False
 
     def __call__(self, model: nn.Module, images: Tensor, goal: Goal) -> Tensor:
         """Return the margin."""
@@ -75,7 +71,7 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class PoTrip:
+class PoTrip(Loss):
     """Poincare distance to the wanted class, and a triplet loss that leads away from the true one (Li et al., 2020).
 
         L = d_P(Z / |Z|_1, max(v - xi, 0)) + lambda max(D(Z, v) - D(Z, w) + gamma, 0)

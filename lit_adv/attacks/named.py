@@ -8,8 +8,9 @@ _SI: dict[str, Any] = {"scale_copies": 5}
 _DI: dict[str, Any] = {"diversity_probability": 0.5}
 _TI: dict[str, Any] = {"kernel_size": 7}
 _ONE_IN_TURN: dict[str, Any] = {"diversity_probability": 1.0, "copies_a_step": 1}
+_SCALE_AND_DEM: dict[str, Any] = {"views": [{"scale": 5}, {"dem": {"interpolation": "bilinear"}}]}
 _NO_MOMENTUM: dict[str, Any] = {"momentum": 0.0}
-#: The authors of later attacks work on images in [0, 1], where zero is black.
+#: Zero is black for the authors of these later attacks, who work in [0, 1]; others work in [-1, 1], as is the default.
 _UNIT: dict[str, Any] = {"scale_space": "unit"}
 
 _LIN = "Lin et al., Nesterov Accelerated Gradient and Scale Invariance for Adversarial Attacks, ICLR 2020"
@@ -49,7 +50,7 @@ FAMILY: dict[str, NamedAttack] = {
     "si_ni_ti_dim_fast": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 20}),
     "si_ni_ti_dim_strong": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 50}),
     # The same with the larger diverse inputs of DEM: each step sees one of 25 copies.
-    "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | {"views": [{"scale": 5}, "dem"], "copies_a_step": 1, "steps": 50}),
+    "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | _SCALE_AND_DEM | {"copies_a_step": 1, "steps": 50}),
     "vmi_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vmi"}),
     "vni_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vni"}),
     "emi_fgsm": NamedAttack("Wang et al., BMVC 2021", {"direction": "emi"}),
@@ -57,17 +58,17 @@ FAMILY: dict[str, NamedAttack] = {
     "pgn": NamedAttack("Ge et al., NeurIPS 2023", {"direction": "pgn"}),
     "gi_fgsm": NamedAttack("Wang et al., Global Momentum Initialization, 2024", {"warm_up_steps": 5}),
     "ai_fgtm": NamedAttack("Zou et al., AAAI 2022", {"update": "adam_tanh"}),
-    "admix": NamedAttack("Wang et al., ICCV 2021", _UNIT | {"views": [{"admix": {"copies": 3}}, {"scale": 5}]}),
+    "admix": NamedAttack("Wang et al., ICCV 2021", {"views": [{"admix": {"copies": 3}}, {"scale": 5}]}),
     "ssm": NamedAttack("Long et al., ECCV 2022", _UNIT | {"views": ["ssm"]}),
     "sia": NamedAttack("Wang et al., ICCV 2023", _UNIT | {"views": ["sia"]}),
-    "bsr": NamedAttack("Wang et al., CVPR 2024", _UNIT | {"views": ["bsr"]}),
+    "bsr": NamedAttack("Wang et al., CVPR 2024", {"views": ["bsr"]}),
     # Its steps are as long as the budget ("region fitting").
-    "dem": NamedAttack("Zou et al., ECCV 2020", _UNIT | {"views": ["dem"], "step_factor": 10.0}),
+    "dem": NamedAttack("Zou et al., ECCV 2020", {"views": ["dem"], "step_factor": 10.0, "kernel_size": 15}),
     "logit_targeted": NamedAttack(
         "Zhao et al., NeurIPS 2021",
         _UNIT
         | {"loss": "logit", "target": "random", "steps": 300, "step_size": "2/255", "kernel_size": 5}
-        | {"diversity_probability": 0.7, "interpolation": "bilinear"},
+        | {"diversity_probability": 0.7, "gradient_norm": "none"},
     ),
 }
 

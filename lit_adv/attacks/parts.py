@@ -3,20 +3,31 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from lit_adv.attacks.budget import parse_fractions
 from lit_adv.attacks.checks import check_range, check_types
 
-Part = TypeVar("Part")
+
+class Part(Protocol):
+    """The settings of a part: a frozen dataclass of plain values that extends this class.
+
+    Attributes:
+        bounds: The lowest and highest value of those settings that have a range.
+    """
+
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
 
-def parse_part(kind: str, table: Mapping[str, type[Part]], spec: Any) -> Part:
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
+def parse_part(kind: str, table: Mapping[str, type[AnyPart]], spec: Any) -> AnyPart:
     """Build a part.
 
     Args:
         kind: What it is, for messages, such as ``view``.
-        table: Parts by name: frozen dataclasses.
+        table: Parts by name.
         spec: A name, or a mapping of one name to the part's options, or to the value of its first option.
 
     Returns:
@@ -43,7 +54,7 @@ def parse_part(kind: str, table: Mapping[str, type[Part]], spec: Any) -> Part:
         values = {option: _frozen(parse_fractions(value)) for option, value in options.items()}
         made = part(**values)
         check_types(made)
-        check_range(made, **getattr(part, "bounds", {}))
+        check_range(made, **part.bounds)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{kind} {name!r}: {error}") from error
     return made

@@ -15,7 +15,7 @@ from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSet
 from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.attacks.named import CARLINI_WAGNER, FAMILY
-from lit_adv.attacks.settings import REPLACED_BY_VIEWS, GradientSignSettings
+from lit_adv.attacks.settings import DECIDES_ALONE, GradientSignSettings
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,10 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
         if option not in known:
             raise ValueError(f"attack {name!r} has no option {option!r}; its options: {', '.join(known)}")
     row = FAMILY[name].settings if name in FAMILY else {}
-    if options.get("views") is not None:
-        row = {setting: value for setting, value in row.items() if setting not in REPLACED_BY_VIEWS}
+    decided = {
+        setting for option, settings in DECIDES_ALONE.items() if options.get(option) is not None for setting in settings
+    }
+    row = {setting: value for setting, value in row.items() if setting not in decided}
     return kind(**{**row, **options})
 
 

@@ -1,6 +1,7 @@
 """What an attack of the gradient-sign family is made of."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import inf, prod
@@ -9,9 +10,10 @@ from typing import Any
 from lit_adv.attacks.copies import CopyOrder
 from lit_adv.attacks.directions import DIRECTIONS, Direction
 from lit_adv.attacks.losses import LOSSES, Loss
+from lit_adv.attacks.norms import GradientNorm
 from lit_adv.attacks.objective import LabelSource, Target
 from lit_adv.attacks.parts import describe_part, parse_part
-from lit_adv.attacks.updates import UPDATES, GradientNorm, Update
+from lit_adv.attacks.updates import UPDATES, Sign, Update
 from lit_adv.attacks.views import VIEWS, View
 from lit_adv.attacks.views.base import ScaleSpace
 from lit_adv.attacks.views.diverse import Diverse, Interpolation
@@ -36,6 +38,14 @@ REPLACED_BY_VIEWS = {
     "scale_copies": "{{scale: {}}}",
     "diversity_probability": "{{diverse: {}}}",
     "interpolation": "{{diverse: {{interpolation: {}}}}}",
+}
+
+#: Options that decide alone about what a named attack has said by other settings, which then no longer count.
+DECIDES_ALONE: Mapping[str, Collection[str]] = {
+    "views": REPLACED_BY_VIEWS,
+    "direction": ("nesterov",),
+    "step_size": ("step_factor",),
+    "step_factor": ("step_size",),
 }
 
 
@@ -63,16 +73,18 @@ class GradientSignSettings:
             as each copy of the others. None for the diverse input and the scale copies of the settings above; given,
             they take the place of those that a named attack has.
         direction: Where the gradient is taken: one of :data:`lit_adv.attacks.directions.DIRECTIONS`, or a mapping such
-            as ``{vni: {samples: 5}}``.
+            as ``{vni: {samples: 5}}``. Given, it decides about the look-ahead, too, in place of a named attack's
+            ``nesterov``.
         loss: One of :data:`lit_adv.attacks.losses.LOSSES`, or a mapping.
         update: How the image moves: one of :data:`lit_adv.attacks.updates.UPDATES`, or a mapping.
         warm_up_steps: Steps that an attack takes beforehand; it then goes back to where it started and keeps what it
-            has accumulated (global momentum initialization, GI; Wang et al., 2024).
-        warm_up_factor: How much longer these steps are.
+            has accumulated (global momentum initialization, GI; Wang et al., 2024). It takes a momentum.
+        warm_up_factor: How much longer these steps are. What directions measure in steps alpha does not grow with it.
         kernel_size: Side of the translation kernel W (TIM); 0 for none.
         gradient_norm: What divides the gradient. The paper prints the L1 norm, a sum over some 10^5 values; the
             look-ahead ``alpha * mu * g`` is then about 10^-5 of a step and Nesterov does nothing. The authors'
-            code divides by the mean absolute value (``mean_abs``); ``l1`` gives the literal text.
+            code divides by the mean absolute value (``mean_abs``); ``l1`` gives the literal text. ``none`` adds
+            gradients up as they are, so that steps of larger gradients count more (Zhao et al., 2021).
         random_start: Whether to start at a uniform point of the budget (PGD).
         label_source: The true label, or the surrogate's prediction for the clean image (the authors' code).
         target: None for untargeted; ``given``, ``least_likely`` or ``random`` minimizes the loss to that class.
@@ -106,6 +118,17 @@ class GradientSignSettings:
     label_source: LabelSource = "true"
     target: Target | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what would have no effect."""
+        if self.step_size is not None and self.step_factor != 1:
+            raise ValueError(
+                f"step_size {self.step_size!r} and step_factor {self.step_factor!r} are both given: leave one out"
+            )
+        if self.warm_up_steps and not self.momentum and isinstance(self.update_part, Sign):
+            raise ValueError(
+                "warm_up_steps accumulate a gradient that momentum 0 forgets: set momentum, or leave warm_up_steps out"
+            )
 
     @cached_property
     def view_parts(self) -> tuple[View, ...]:
@@ -151,15 +174,19 @@ class GradientSignSettings:
         return self.copies if self.copies_a_step is None else self.copies_a_step
 
     @property
+    def varies(self) -> bool:
+        """Whether the gradients of a step see an image differently, by the views' random numbers."""
+        return any(view.varies for view in self.view_parts)
+
+    @property
     def passes(self) -> int:
         """Forward and backward passes that an image takes: T * E * K, for E gradients a step.
 
-        For directions that ask single members of an ensemble, a pass of one member counts as one; those of all members
-        in turn (common weakness) count as one together.
+        A pass of the whole ensemble counts as one, as does that of one member where a direction asks single members;
+        those of all members in turn (common weakness) count as one together. Few directions spare some gradients.
         """
         steps = self.warm_up_steps + self.steps
-        # Few directions do without some gradients of the last step.
-        gradients = steps * self.direction_part.gradients - getattr(self.direction_part, "spared", 0)
+        gradients = steps * self.direction_part.gradients - self.direction_part.spared(self.varies)
         return gradients * self.copies_seen
 
     def describe(self) -> dict[str, Any]:

@@ -4,27 +4,29 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-GradientNorm = Literal["mean_abs", "l1"]
+from lit_adv.attacks.norms import GradientNorm, divide, largest, normalize
+from lit_adv.attacks.parts import Part
 
 #: Maps the gradient of a step and the step's number, counted from the attack's first, to what has been accumulated,
 #: which the look-ahead goes along, and by how many steps alpha the image moves; both float [B, 3, H, W].
 Accumulate = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
-class Update(Protocol):
+class Update(Part, Protocol):
     """The settings of an update, with a row in :data:`UPDATES`."""
 
-    def begin(self, images: Tensor, steps: int, momentum: float, norm: GradientNorm) -> Accumulate:
+    def begin(self, images: Tensor, steps: int, warm_up: int, momentum: float, norm: GradientNorm) -> Accumulate:
         """Return what accumulates gradients, with nothing accumulated.
 
         Args:
             images: The clean images, float [B, 3, H, W].
-            steps: Number T of the attack's steps.
+            steps: Number of the attack's steps, those of the warm-up included.
+            warm_up: How many of them are the warm-up.
             momentum: Decay factor mu.
             norm: What divides a gradient.
         """
@@ -32,7 +34,7 @@ class Update(Protocol):
 
 
 @dataclass(frozen=True)
-class Sign:
+class Sign(Update):
     """A step alpha along the sign of the accumulated gradient g = mu g + G / |G| (eqs. 7 and 8 of the paper).
 
     Attributes:
@@ -44,7 +46,7 @@ class Sign:
 
     decay: float = 1.0
 
-    def begin(self, images: Tensor, steps: int, momentum: float, norm: GradientNorm) -> Accumulate:
+    def begin(self, images: Tensor, steps: int, warm_up: int, momentum: float, norm: GradientNorm) -> Accumulate:
         """Start with g = 0."""
         g = torch.zeros_like(images)
         # The first g differs in its sign from none at all, and is to move by whole steps.
@@ -62,13 +64,14 @@ class Sign:
 
 
 @dataclass(frozen=True)
-class AdamTanh:
+class AdamTanh(Update):
     """Adam's ratio of moments, through a tanh (AI-FGTM; Zou et al., 2022).
 
         m = m + mu_1 G,  v = v + mu_2 G^2,  x = x + alpha_t tanh(lambda m / (sqrt(v) + delta))
 
-    where alpha_t grows and falls with (1 - beta_1^t) / sqrt(1 - beta_2^t) and adds up to T alpha. The momentum and the
-    gradient's norm of the attack have no part in it; a look-ahead goes along m / sqrt(v).
+    where alpha_t grows and falls with (1 - beta_1^t) / sqrt(1 - beta_2^t) and adds up to T alpha over the steps after a
+    warm-up. The gradient's norm has no part in it, and the momentum of the attack none but in a look-ahead, which goes
+    along alpha mu m / sqrt(v).
 
     Attributes:
         mu_1: Factor of the gradient.
@@ -92,41 +95,24 @@ class AdamTanh:
     beta_2: float = 0.99
     scale: float = 1.3
 
-    def begin(self, images: Tensor, steps: int, momentum: float, norm: GradientNorm) -> Accumulate:
+    def begin(self, images: Tensor, steps: int, warm_up: int, momentum: float, norm: GradientNorm) -> Accumulate:
         """Start with m = v = 0."""
         m, v = torch.zeros_like(images), torch.zeros_like(images)
+        size = images.new_zeros(len(images), 1, 1, 1)
         lengths = [(1 - self.beta_1**t) / math.sqrt(1 - self.beta_2**t) for t in range(1, steps + 1)]
-        lengths = [length * steps / sum(lengths) for length in lengths]
+        lengths = [length * (steps - warm_up) / sum(lengths[warm_up:]) for length in lengths]
 
         def accumulate(gradient: Tensor, t: int) -> tuple[Tensor, Tensor]:
-            nonlocal m, v
-            # The ratio is the same for any factor of all gradients; squares of the gradients themselves, some 10^-6,
-            # would leave float32.
-            if t == 0:
-                self_size = gradient.abs().amax(dim=(1, 2, 3), keepdim=True)
-                sizes.append(torch.where(self_size == 0, 1, self_size))
-            scaled = gradient / sizes[0]
-            m, v = m + self.mu_1 * scaled, v + self.mu_2 * scaled.square()
+            nonlocal m, v, size
+            # In units of the largest value so far, since squares of gradients, of some 10^-6, would leave float32. The
+            # ratio is the same in all units.
+            last, size = size, torch.maximum(size, largest(gradient))
+            scaled, change = divide(gradient, size), divide(last, size)
+            m, v = change * m + self.mu_1 * scaled, change.square() * v + self.mu_2 * scaled.square()
             ratio = m / (v.sqrt() + 1e-20)
             return ratio, lengths[t] * (self.scale * ratio).tanh()
 
-        sizes: list[Tensor] = []
         return accumulate
-
-
-def normalize(gradient: Tensor, norm: GradientNorm) -> Tensor:
-    """Divide each image's gradient by its size (step 11 of algorithm 2); a zero gradient stays zero.
-
-    Args:
-        gradient: Float [B, C, H, W].
-        norm: ``mean_abs`` or ``l1``.
-
-    Returns:
-        Float [B, C, H, W].
-    """
-    absolute = gradient.abs()
-    size = (absolute.mean if norm == "mean_abs" else absolute.sum)(dim=(1, 2, 3), keepdim=True)
-    return gradient / torch.where(size == 0, 1, size)
 
 
 #: Updates by the names that configurations use.

@@ -1,10 +1,12 @@
 """Adversarial images from clean ones, as a LightningModule's predict step."""
 
+import logging
 import time
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize, without_garbage
@@ -20,6 +22,13 @@ from lit_adv.models import (
     weights_sha256,
 )
 from lit_adv.shards.remote import redact
+
+_log = logging.getLogger(__name__)
+
+_ONE_CLASS = (
+    "%s has a batch of one class alone, so that admix mixes in images of the same class, where it is meant to mix in "
+    "others: raise data.batch_size, or pack the images in another order; lit-adv pack keeps the order of a CSV file"
+)
 
 
 class GenerationTask(LightningModule):
@@ -69,6 +78,7 @@ class GenerationTask(LightningModule):
         }
         model = members[0] if len(members) == 1 else Ensemble(members, ensemble_weights, fusion)
         self.surrogate = optimize(model, compile=compile)
+        self._mixes = any("admix" in view for view in settings.get("views", []))
         self._fill_to = 0  # a compiled surrogate would be compiled anew for the size of each shard's last batch
         self.attack = create_attack(attack, self.surrogate, **options)
         if self.attack.eps is not None:  # a budget that is another library's default counts as given
@@ -145,9 +155,14 @@ class GenerationTask(LightningModule):
         """Return the adversarial images, the attack's goal, the predictions before and after, and what went wrong."""
         if not len(batch):
             return batch.images, labels, labels, labels, labels
-        count, images, keys = len(batch), batch.images, batch.keys
+        if self._mixes and 1 < len(batch) == int((batch.labels == batch.labels[0]).sum()):
+            self._mixes = False  # said once
+            rank_zero_only(_log.warning)(_ONE_CLASS, redact(batch.shard))
+        count, images, keys, true_labels = len(batch), batch.images, batch.keys, batch.labels
         if (missing := self._fill_to - count) > 0:
-            images, labels = (torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in (images, labels))
+            images, labels, true_labels = (
+                torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) for x in (images, labels, true_labels)
+            )
             keys = [*keys, *keys[-1:] * missing]
         clean = to_float(images)
         scores = self._scores(clean)
@@ -157,7 +172,7 @@ class GenerationTask(LightningModule):
                 f"set data.num_classes to {scores.shape[1]} to skip such samples, or choose another surrogate"
             )
         goal = self.attack.goal_labels(clean, labels, keys)
-        made, garbage = without_garbage(self.attack(clean, labels, keys), clean)
+        made, garbage = without_garbage(self.attack(clean, labels, keys, true_labels), clean)
         adversarial = quantize(made, images, self.budget)
         predictions = self._scores(to_float(adversarial)).argmax(1)
         before = scores.argmax(1)

@@ -91,25 +91,25 @@ def _attack_one(
     steps, warm_up = settings["steps"], settings.get("warm_up_steps", 0)
     alpha = _fraction(settings["step_size"] or eps / steps * settings.get("step_factor", 1))
     label, origin, sign = _goal(surrogate, image, labels[b], key, settings)
+    classes = [_goal(surrogate, *one, settings)[1] for one in zip(batch, labels, keys, strict=True)]
     views = _named(settings.get("views") or _flat_views(settings))
     ((direction, options),) = _named([settings.get("direction", "plain")])
     ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
     counts = [_copies(name, given) for name, given in views]
-    orders = _copy_orders(settings, key, math.prod(counts), steps + warm_up, GRADIENTS[direction](options))
-    slots = len(orders[0])
+    copies = _copies_of_steps(settings, key, counts, steps + warm_up)
+    share = len(copies[0])
+    slots = share * GRADIENTS[direction](options)
     zero = {"inception": 0.5, "unit": 0.0}[settings["scale_space"]]
-    every_copy = list(itertools.product(*map(range, counts)))
 
     def gradient(point: Array, t: int, number: int, member: int | None) -> Array:
         total = np.zeros_like(image)
-        share = slots // GRADIENTS[direction](options)
-        for slot in range(number * share, (number + 1) * share):
+        for slot, own in enumerate(copies[t], start=number * share):
             seen, ways_back, used = point - zero, [], dict[str, int]()
-            for (name, given), copy in zip(views, every_copy[orders[t][slot]], strict=True):
+            for (name, given), copy in zip(views, own, strict=True):
                 used[name] = used.get(name, 0) + 1
                 suffix = "" if used[name] == 1 else f" {used[name]}"
                 showing = Showing(
-                    given, batch, labels, keys, b, seed, suffix, zero, steps + warm_up, slots, t, slot, copy
+                    given, batch, classes, keys, b, seed, suffix, zero, steps + warm_up, slots, t, slot, copy
                 )
                 seen, way_back = VIEWS[name](seen, showing)
                 ways_back.append(way_back)
@@ -121,9 +121,12 @@ def _attack_one(
             total += back
         return sign * total / share
 
-    world = World(image, key, seed, eps, alpha, steps + warm_up, len(surrogate.members))
+    period = copies.index(copies[0], 1) if copies[0] in copies[1:] else len(copies)
+    if settings.get("copy_order") == "drawn":
+        period = 1
+    world = World(image, key, seed, eps, alpha, steps + warm_up, period, surrogate.weights)
     follow = DIRECTIONS[direction](options, world)
-    move = _mover(settings, steps + warm_up, image)
+    move = _mover(settings, steps, warm_up, image)
     start = image
     if settings["random_start"]:
         noise = 2 * keyed_uniform(seed, "random start", [key], *image.shape)[0].numpy() - 1
@@ -153,8 +156,8 @@ GRADIENTS = {
     "emi": lambda o: o["samples"],
     "gra": lambda o: 1 + o["samples"],
     "pgn": lambda o: 2 * o["samples"],
-    "longitudinal": lambda o: o["members"],
-    "longitudinal_ni": lambda o: o["members"],
+    "longitudinal": lambda o: o["members_a_step"],
+    "longitudinal_ni": lambda o: o["members_a_step"],
     "svre": lambda o: 1 + 2 * o["inner"],
     "cwa": lambda o: 2,
 }
@@ -181,15 +184,27 @@ def _copies(name: str, options: dict[str, Any]) -> int:
     return len(options["ratios"]) if name == "dem" else options.get("copies", 1)
 
 
-def _copy_orders(settings: dict[str, Any], key: str, copies: int, steps: int, gradients: int) -> list[list[int]]:
-    """Return the copies that each step sees, those of one gradient after those of another."""
-    a_step = settings.get("copies_a_step") or copies
+def _copies_of_steps(settings: dict[str, Any], key: str, counts: list[int], steps: int) -> list[list[tuple[int, ...]]]:
+    """Return the copies that each step sees, in all of its gradients: one of each view's."""
+    every_copy = list(itertools.product(*map(range, counts)))
+    a_step = settings.get("copies_a_step") or len(every_copy)
     if settings.get("copy_order", "in_turn") == "in_turn":
-        endless = itertools.cycle(range(copies))
-        return [[next(endless) for _ in range(gradients * a_step)] for _ in range(steps)]
-    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps * gradients, copies)[0].tolist()
-    drawn = [sorted(range(copies), key=row.__getitem__)[:a_step] for row in numbers]
-    return [list(itertools.chain(*drawn[t * gradients : (t + 1) * gradients])) for t in range(steps)]
+        endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts))
+        return [[next(endless) for _ in range(a_step)] for _ in range(steps)]
+    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, len(every_copy))[0].tolist()
+    return [[every_copy[i] for i in sorted(range(len(every_copy)), key=row.__getitem__)[:a_step]] for row in numbers]
+
+
+def in_turn(counts: list[int]) -> list[tuple[int, ...]]:
+    """Return every copy once: the views' turns side by side, and each turn shifted by one when they would repeat."""
+    sequence: list[tuple[int, ...]] = [()]
+    for count in counts:
+        common = math.lcm(len(sequence), count)
+        rounds = math.gcd(len(sequence), count)
+        sequence = [
+            (*sequence[i % len(sequence)], (i + shift) % count) for shift in range(rounds) for i in range(common)
+        ]
+    return sequence
 
 
 def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: dict[str, Any]) -> tuple[int, int, int]:
@@ -209,7 +224,7 @@ def _goal(surrogate: Surrogate, image: Array, label: int, key: str, settings: di
     return others[int(number * len(others))], label, -1
 
 
-def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
+def _mover(settings: dict[str, Any], steps: int, warm_up: int, image: Array) -> Any:
     """Return what maps a gradient and its step to what is accumulated and the way in steps alpha."""
     ((name, o),) = _named([settings.get("update", {"sign": {"decay": 1.0}})])
     if name == "sign":
@@ -217,7 +232,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
 
         def along_sign(G: Array, t: int) -> tuple[Array, Array]:
             nonlocal g, length
-            size = np.abs(G).sum() if settings["gradient_norm"] == "l1" else np.abs(G).mean()
+            size = {"l1": np.abs(G).sum(), "mean_abs": np.abs(G).mean(), "none": 1}[settings["gradient_norm"]]
             last, g = g, settings["momentum"] * g + (G / size if size > 0 else G)
             length = np.where(np.sign(last) == np.sign(g), length, length * o.get("decay", 1))
             return g, length * np.sign(g)
@@ -225,7 +240,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
         return along_sign
     assert name == "adam_tanh"
     m, v = [0.0] * image.size, [0.0] * image.size
-    lengths = [(1 - o["beta_1"] ** (t + 1)) / math.sqrt(1 - o["beta_2"] ** (t + 1)) for t in range(steps)]
+    lengths = [(1 - o["beta_1"] ** (t + 1)) / math.sqrt(1 - o["beta_2"] ** (t + 1)) for t in range(warm_up + steps)]
 
     def along_tanh(G: Array, t: int) -> tuple[Array, Array]:
         ratio, way = [0.0] * image.size, [0.0] * image.size
@@ -233,7 +248,7 @@ def _mover(settings: dict[str, Any], steps: int, image: Array) -> Any:
             m[i] += o["mu_1"] * value
             v[i] += o["mu_2"] * value * value
             ratio[i] = m[i] / (math.sqrt(v[i]) + 1e-20)
-            way[i] = lengths[t] / sum(lengths) * steps * math.tanh(o["scale"] * ratio[i])
+            way[i] = lengths[t] / sum(lengths[warm_up:]) * steps * math.tanh(o["scale"] * ratio[i])
         return np.reshape(ratio, image.shape), np.reshape(way, image.shape)
 
     return along_tanh

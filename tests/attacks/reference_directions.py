@@ -1,6 +1,6 @@
 """Where a plain loop takes its gradients: each direction as its paper prints it, for one image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,12 @@ class World:
     eps: float
     alpha: float
     steps: int
-    members: int
+    period: int
+    weights: Sequence[float]
+
+    @property
+    def members(self) -> int:
+        return len(self.weights)
 
     def around(self, point: Array, radius: float, index: int) -> Array:
         """Return the ``index``-th random point within ``radius``."""
@@ -114,12 +119,18 @@ def penalized_gradient_norm(o: dict[str, Any], world: World) -> Follow:
 def longitudinal(o: dict[str, Any], world: World) -> Follow:
     """Members in turn."""
     asked = 0
+    seen = set[tuple[int, int]]()
 
     def follow(take: Take, x: Array, ahead: Array, t: int) -> Array:
         nonlocal asked
         total = np.zeros_like(x)
-        for i in range(o["members"]):
-            total += take(ahead, i, member=asked % world.members) / o["members"]
+        moment = (t % world.period, asked % world.members)
+        if moment in seen:  # everything would come again as it was
+            asked += 1
+            seen.clear()
+        seen.add((t % world.period, asked % world.members))
+        for i in range(o["members_a_step"]):
+            total += take(ahead, i, member=asked % world.members) / o["members_a_step"]
             asked += 1
         return total
 
@@ -132,9 +143,10 @@ def variance_reduced(o: dict[str, Any], world: World) -> Follow:
     def follow(take: Take, x: Array, ahead: Array, t: int) -> Array:
         ensemble = take(ahead, 0)
         x_m, G_m = ahead, np.zeros_like(x)
-        members = keyed_generator(world.seed, "members", str(t)).integers(world.members, size=o["inner"])
-        for m, k in enumerate(members.tolist()):
-            g_m = take(x_m, 1 + 2 * m, member=k) - (take(ahead, 2 + 2 * m, member=k) - ensemble)
+        draws = keyed_generator(world.seed, "members", str(t)).random(o["inner"])
+        ends = np.cumsum(world.weights) / sum(world.weights)
+        for m, k in enumerate(int(np.argmax(ends > draw)) for draw in draws):
+            g_m = take(x_m, 1 + m, member=k) - (take(ahead, 1 + m, member=k) - ensemble)
             G_m = o["momentum"] * G_m + g_m / np.abs(g_m).mean()
             x_m = world.clip(x_m + world.alpha * np.sign(G_m))
         return G_m
@@ -153,7 +165,7 @@ def common_weakness(o: dict[str, Any], world: World) -> Follow:
             g = take(x_k, 1, member=k)
             h = o["momentum"] * h + g / np.sqrt(np.vdot(g, g))
             x_k = world.clip(x_k + o["inner"] * h)
-        return x_k - ahead
+        return x_k - world.clip(ahead)
 
     return follow
 

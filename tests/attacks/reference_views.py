@@ -28,7 +28,7 @@ class Showing(NamedTuple):
 
     options: dict[str, Any]
     batch: list[Array]
-    labels: list[int]
+    classes: list[int]
     keys: Sequence[str]
     b: int
     seed: int
@@ -94,10 +94,10 @@ def resized(x: Array, numbers: list[float], ratio: float, mode: str) -> tuple[Ar
 
 
 def admix(x: Array, showing: Showing) -> tuple[Array, Back]:
-    """Mix in a partner, x + eta x', x' from another class of the batch, in the order of the keys."""
-    label = showing.labels[showing.b]
-    others = sorted((key, i) for i, key in enumerate(showing.keys) if showing.labels[i] != label)
-    if not others:
+    """Mix in a partner, x + eta x', x' from another class of the batch if there is one, in the order of the keys."""
+    others = sorted((key, i) for i, key in enumerate(showing.keys) if key != showing.keys[showing.b])
+    of_other_class = [(key, i) for key, i in others if showing.classes[i] != showing.classes[showing.b]]
+    if not (others := of_other_class or others):
         return x, lambda g: g
     draws = _uniform(
         showing.seed, "admix" + showing.suffix, showing.keys[showing.b], showing.steps, showing.options["copies"]

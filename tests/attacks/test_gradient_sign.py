@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import count_passes, create_attack
-from lit_adv.attacks.directions import DIRECTIONS, OF_ENSEMBLES
+from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
 from lit_adv.attacks.updates import UPDATES
@@ -29,6 +29,7 @@ SMALL_VIEWS: dict[str, Any] = {
 SMALL_DIRECTIONS: dict[str, Any] = {"plain": "plain", "ni": "ni", "cwa": "cwa"} | {
     name: {name: 2} for name in DIRECTIONS if name not in ("plain", "ni", "cwa")
 }
+OF_ENSEMBLES = [name for name, direction in DIRECTIONS.items() if direction.asks_members]
 ONE_SURROGATE = [name for name in DIRECTIONS if name not in OF_ENSEMBLES]
 
 
@@ -36,7 +37,8 @@ def surrogate_for(direction: str, seed: int = 0) -> nn.Module:
     """Return what a direction attacks."""
     if direction not in OF_ENSEMBLES:
         return tiny_network(seed)
-    return Ensemble([tiny_network(seed + k) for k in range(3)], weights=[1, 1, 2])
+    weights = [1, 1, 2] if DIRECTIONS[direction].uses_weights else None
+    return Ensemble([tiny_network(seed + k) for k in range(3)], weights)
 
 
 def test_predicted_labels_replace_the_true_ones(network: nn.Module, images: Tensor) -> None:
@@ -126,12 +128,39 @@ def test_admix_draws_partners_of_other_classes_by_key(network: nn.Module, images
     assert not torch.equal(changed[0], together[0])
 
 
-def test_admix_without_another_class_shows_the_image_as_it_is(network: nn.Module, images: Tensor) -> None:
-    for batch in (slice(0, 1), slice(0, 3)):
-        labels = torch.full((3,), 2)[batch]
-        made = create_attack("admix", network, steps=3)(images[batch], labels)
-        plain = create_attack("si_mi_fgsm", network, scale_space="unit", steps=3)(images[batch], labels)
+def test_admix_shows_an_image_that_is_alone_as_it_is(network: nn.Module, images: Tensor) -> None:
+    """Whatever fills up the batch: an image's own copies are no partners of it."""
+    for count in (1, 3):
+        batch, labels, keys = images[:1].expand(count, -1, -1, -1), torch.full((count,), 2), ["only"] * count
+        made = create_attack("admix", network, steps=3, scale_space="unit")(batch, labels, keys)
+        plain = create_attack("si_mi_fgsm", network, scale_space="unit", steps=3)(batch, labels, keys)
         torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
+
+
+def test_admix_mixes_within_a_class_where_a_batch_has_no_other(network: nn.Module, images: Tensor) -> None:
+    labels = torch.full((3,), 2)
+    made = create_attack("admix", network, steps=3)(images, labels, KEYS)
+    plain = create_attack("si_mi_fgsm", network, steps=3)(images, labels, KEYS)
+    assert all(not torch.equal(one, other) for one, other in zip(made, plain, strict=True))
+
+
+def test_what_fills_up_a_batch_changes_nothing_of_admix(network: nn.Module, images: Tensor, labels: Tensor) -> None:
+    attack = create_attack("admix", network, steps=3)
+    filled, classes = torch.cat([images, images[-1:], images[-1:]]), torch.cat([labels, labels[-1:], labels[-1:]])
+    made = attack(filled, classes, [*KEYS, KEYS[-1], KEYS[-1]])
+    torch.testing.assert_close(made[:3], attack(images, labels, KEYS), rtol=0, atol=1e-9)
+
+
+def test_admix_compares_true_classes_where_the_wanted_ones_are_given(network: nn.Module, images: Tensor) -> None:
+    """By default these are the surrogate's predictions, as for a loss that leads away from them."""
+    wanted, truth = torch.tensor([1, 1, 1]), torch.tensor([0, 3, 0])
+    attack = create_attack("admix", network, steps=2, target="given")
+    made = attack(images, wanted, KEYS, truth)
+    # The second is the only partner that the first has, so that the third may change.
+    changed = attack(images * torch.tensor([1, 1, 0.5]).view(-1, 1, 1, 1), wanted, KEYS, truth)
+    torch.testing.assert_close(changed[0], made[0], rtol=0, atol=1e-9)
+    predicted = network(images).argmax(1)
+    torch.testing.assert_close(attack(images, wanted, KEYS), attack(images, wanted, KEYS, predicted), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +218,8 @@ def test_copies_in_turn_are_the_same_for_every_key_and_drawn_ones_are_not(
         ({"direction": {"vni": 3}, "steps": 3, "copies_a_step": 1}, 9),
         ({"direction": {"vmi": 3}, "steps": 1}, 5),
         ({"direction": {"emi": 4}, "steps": 2, "scale_copies": 1}, 8),
+        ({"direction": {"emi": 4}, "steps": 2, "scale_copies": 2, "diversity_probability": 0.0}, 10),
+        ({"direction": {"emi": 4}, "steps": 2, "views": [{"admix": 2}, {"scale": 2}], "copies_a_step": 1}, 5),
         ({"direction": {"gra": 2}, "steps": 2, "scale_copies": 2}, 12),
         ({"direction": {"pgn": 2}, "steps": 2, "scale_copies": 1}, 8),
         ({"warm_up_steps": 3, "steps": 2, "copies_a_step": 1}, 5),
@@ -250,7 +281,7 @@ class Constant(nn.Module):
 @pytest.mark.parametrize(
     "parts",
     [
-        *({"gradient_norm": norm} for norm in ("mean_abs", "l1")),
+        *({"gradient_norm": norm} for norm in ("mean_abs", "l1", "none")),
         *({"views": [view]} for view in SMALL_VIEWS.values()),
         *({"direction": direction} for direction in SMALL_DIRECTIONS.values()),
         *({"update": update} for update in UPDATES),
@@ -289,6 +320,25 @@ def test_a_gradient_too_small_for_squares_in_float32_counts_as_any_other(
 
     # Rounding differs, so that a few signs may.
     assert ((attacked(2.0**-80) - attacked(1.0)).abs() > 1e-4).double().mean() < 0.01
+
+
+def test_adam_goes_on_after_a_gradient_that_is_next_to_none(images: Tensor, labels: Tensor) -> None:
+    """As it does in float64, where the squares of all gradients are numbers of their own."""
+
+    class Waking(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner, self.factors = inner, iter([2.0**-110, 2.0**-20, 1.0, 4.0])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return next(self.factors) * self.inner(x)
+
+    made = [
+        create_attack("ai_fgtm", Waking(tiny_network(0).to(dtype)), loss="logit", steps=4)(images.to(dtype), labels)
+        for dtype in (torch.float32, torch.float64)
+    ]
+    torch.testing.assert_close(made[0].double(), made[1], rtol=0, atol=1e-5)
+    assert (made[1] - images).abs().mean() > 0.01
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -354,7 +404,7 @@ def test_no_attack_leaves_its_budget_or_the_unit_range(
         parts["views"] = [SMALL_VIEWS[view] for view in views]
     if not (loss == "po_trip" and target is None):
         parts["loss"] = loss
-    warm_up = {"warm_up_steps": seed % 2}
+    warm_up = {"warm_up_steps": seed % 2, "momentum": 1.0} if seed % 2 else {}
     options = {"eps": f"{levels}/255", "target": target, "steps": 2, "seed": seed, "copies_a_step": 1} | warm_up
     made = create_attack(name, network, **options, **parts)(images, torch.tensor([0, 1]))
     assert made.min() >= 0
@@ -369,6 +419,20 @@ def test_no_attack_of_an_ensemble_leaves_its_budget(direction: str, images: Tens
     assert made.min() >= 0
     assert made.max() <= 1
     assert (made - images).abs().max() <= 8 / 255 + 1e-12
+
+
+def test_svre_draws_members_by_their_weights(images: Tensor, labels: Tensor) -> None:
+    asked = [0, 0]
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)], weights=[1, 9])
+    for k, member in enumerate(ensemble.members):
+
+        def note(module: nn.Module, inputs: Any, output: Any, k: int = k) -> None:
+            asked[k] += 1
+
+        member.register_forward_hook(note)
+    create_attack("mi_fgsm", ensemble, direction={"svre": 200}, steps=1)(images, labels)
+    assert sum(asked) == 2 + 400
+    assert 0.05 < asked[0] / 402 < 0.15
 
 
 def test_one_key_for_each_image_is_required(network: nn.Module, images: Tensor, labels: Tensor) -> None:

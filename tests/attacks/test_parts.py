@@ -15,7 +15,9 @@ from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
 from lit_adv.attacks.updates import UPDATES
-from lit_adv.attacks.views import VIEWS, Moment, Scene, Transform
+from lit_adv.attacks.views import VIEWS, Moment, Scene, Transform, View
+from lit_adv.models import Classifier, Ensemble
+from tests.attacks.conftest import tiny_network
 
 KEYS = ["first", "second", "third"]
 
@@ -32,7 +34,7 @@ KEYS = ["first", "second", "third"]
         ({"diverse": 0.5}, {"probability": 0.5, "interpolation": "nearest"}),
         ({"diverse": "1/4"}, {"probability": 0.25, "interpolation": "nearest"}),
         ({"ssm": {"noise": "8/255"}}, {"copies": 20, "noise": 8 / 255, "rho": 0.5}),
-        ({"dem": [1.5, "5/2"]}, {"ratios": [1.5, 2.5], "interpolation": "bilinear"}),
+        ({"dem": [1.5, "5/2"]}, {"ratios": [1.5, 2.5], "interpolation": "nearest"}),
     ],
     ids=str,
 )
@@ -102,6 +104,45 @@ def test_a_loss_of_logits_is_refused_for_an_ensemble_that_fuses_something_else(n
         create_attack("mi_fgsm", network, loss="logit")
 
 
+@pytest.mark.parametrize("direction", ["longitudinal", "longitudinal_ni", "cwa"])
+def test_weights_are_refused_where_members_are_asked_alike(direction: str) -> None:
+    members = [tiny_network(seed) for seed in range(3)]
+    with pytest.raises(
+        ValueError, match=rf"the direction '{direction}' asks all members alike.*: leave ensemble_weights"
+    ):
+        create_attack("mi_fgsm", Ensemble(members, [1, 1, 2]), direction=direction)
+    for weights in (None, [0.1, 0.1, 0.1]):
+        create_attack("mi_fgsm", Ensemble(members, weights), direction=direction)
+
+
+def test_a_step_cannot_ask_more_members_than_there_are() -> None:
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)])
+    create_attack("mi_fgsm", ensemble, direction={"longitudinal": 2})
+    with pytest.raises(ValueError, match="asks 3 members a step, but the ensemble has 2"):
+        create_attack("mi_fgsm", ensemble, direction={"longitudinal": 3})
+
+
+@pytest.mark.parametrize("option", [{"aux_weight": 0.4}, {"background": True}], ids=str)
+def test_a_loss_of_logits_is_refused_for_a_surrogate_with_a_loss_of_its_own(option: dict[str, Any]) -> None:
+    classifier = Classifier(tiny_network(0), class_offset=1)
+    for name, value in option.items():
+        setattr(classifier, name, value)
+    for surrogate in (classifier, Ensemble([Classifier(tiny_network(1)), classifier])):
+        create_attack("mi_fgsm", surrogate)
+        with pytest.raises(
+            ValueError, match=r"aux and background in a surrogate's name .*: leave them out of the name"
+        ):
+            create_attack("mi_fgsm", surrogate, loss="logit")
+
+
+def test_a_fusion_is_refused_where_nothing_is_fused() -> None:
+    ensemble = Ensemble([tiny_network(seed) for seed in range(2)], fusion="probabilities")
+    with pytest.raises(ValueError, match=r"the direction 'longitudinal' .* fuses nothing: leave fusion out"):
+        create_attack("mi_fgsm", ensemble, direction="longitudinal")
+    for direction in ("svre", "cwa"):  # which ask the whole ensemble, too
+        create_attack("mi_fgsm", ensemble, direction=direction)
+
+
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_description_of_an_attack_makes_the_same_attack(name: str) -> None:
     described = describe_attack(name, seed=3)
@@ -161,7 +202,7 @@ def test_any_part_s_description_is_the_part(data: st.DataObject) -> None:
 
 
 @dataclass(frozen=True)
-class Mirror:
+class Mirror(View):
     """Mirrors an image along one axis, each copy along another: a whole view, as a file of its own would have it."""
 
     copies: int = 2

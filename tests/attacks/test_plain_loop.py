@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_adv.attacks import count_passes, create_attack, describe_attack
+from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.named import FAMILY
 from lit_adv.models import Ensemble
 from tests.attacks.conftest import tiny_network
@@ -34,7 +35,7 @@ def small(name: str, **options: Any) -> dict[str, Any]:
 
 def assert_equal(name: str, settings: dict[str, Any], network: nn.Module, images: Tensor, labels: Tensor) -> None:
     made = create_attack(name, network, **settings)(images, labels, KEYS)
-    surrogate = Surrogate(network.members, [1, 1, 2]) if isinstance(network, Ensemble) else network  # type: ignore[arg-type]
+    surrogate = Surrogate(network.members, network.weights.tolist()) if isinstance(network, Ensemble) else network  # type: ignore[arg-type]
     plain = plain_attack(surrogate, images, labels, KEYS, settings)
     torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
     assert (made != images).double().mean() > 0.5
@@ -51,6 +52,7 @@ def test_each_named_attack(name: str, network: nn.Module, images: Tensor, labels
         {"scale_space": "unit"},
         {"interpolation": "bilinear"},
         {"gradient_norm": "l1"},
+        {"gradient_norm": "none"},
         {"eps": "8/255", "step_size": "2/255"},
         {"target": "given"},
         {"target": "least_likely"},
@@ -69,6 +71,7 @@ def test_each_named_attack(name: str, network: nn.Module, images: Tensor, labels
         {"direction": {"vni": 2}, "copies_a_step": 1, "copy_order": "drawn"},
         {"direction": {"gra": {"samples": 2, "beta": 0.5}}, "update": {"sign": 0.5}, "copies_a_step": 2},
         {"update": "adam_tanh", "steps": 4},
+        {"update": "adam_tanh", "steps": 3, "warm_up_steps": 2, "momentum": 0.0},
         {"loss": "logit"},
         {"loss": "margin", "update": {"adam_tanh": {"scale": 0.5, "mu_1": 0.3}}, "steps": 3},
         {"loss": "margin", "target": "random"},
@@ -90,6 +93,7 @@ def test_each_option(options: dict[str, Any], network: nn.Module, images: Tensor
         {"views": [{"affine": {"degrees": 180, "translate": 0.5, "zoom": 2.0, "copies": 3}}]},
         {"views": [{"hue": {"degrees": 180, "copies": 2}}, {"blur": {"sigma": 6.0, "copies": 2}}]},
         {"views": [{"admix": {"copies": 2, "strength": 0.7}}, {"admix": {"copies": 2}}, {"scale": 2}]},
+        {"views": [{"admix": 2}, {"scale": 2}], "target": "given"},
         {"views": [{"ssm": {"copies": 2, "noise": "32/255", "rho": 1.5}}, {"ssm": {"copies": 1}}]},
         {"views": [{"sia": {"copies": 3, "blocks": 16, "noise": 0.5}}]},
         {"views": [{"sia": {"copies": 2}}, {"sia": {"copies": 2, "blocks": 1}}], "scale_space": "unit"},
@@ -107,6 +111,7 @@ def test_each_option(options: dict[str, Any], network: nn.Module, images: Tensor
         },
         {"direction": {"pgn": 2}, "nesterov": True},
         {"direction": {"emi": 3}, "nesterov": True, "warm_up_steps": 1},
+        {"direction": {"emi": 3}, "views": [{"hue": 2}, {"scale": 2}], "copies_a_step": 2},
         {"views": [{"ssm": 2}], "direction": {"pgn": {"samples": 2, "zeta": 1.0, "delta": 0.2}}, "loss": "margin"},
         {"views": [{"sia": 2}], "direction": {"emi": {"samples": 3, "radius": 2.0}}, "update": "adam_tanh"},
     ],
@@ -123,6 +128,8 @@ def test_parts_in_combination(options: dict[str, Any], network: nn.Module, image
         {"direction": {"vni": 2}},
         {"direction": "longitudinal"},
         {"direction": {"longitudinal_ni": 2}, "views": [{"scale": 2}, {"diverse": 1.0}]},
+        {"direction": "longitudinal", "views": [{"scale": 3}], "copies_a_step": 1, "steps": 10},
+        {"direction": {"longitudinal": 2}, "views": [{"scale": 3}], "copies_a_step": 2, "steps": 7},
         {"direction": {"svre": 4}},
         {"direction": {"svre": {"inner": 3, "momentum": 0.5}}, "views": [{"bsr": 2}], "target": "given"},
         {"direction": "cwa", "step_factor": 2.0},
@@ -133,6 +140,9 @@ def test_parts_in_combination(options: dict[str, Any], network: nn.Module, image
     ids=str,
 )
 def test_each_direction_on_an_ensemble(options: dict[str, Any], images: Tensor, labels: Tensor) -> None:
-    # Weights that float32 holds exactly.
-    ensemble = Ensemble([tiny_network(seed) for seed in range(3)], weights=[1, 1, 2])
-    assert_equal("mi_fgsm", describe_attack("mi_fgsm", steps=4, **options), ensemble, images, labels)
+    direction = options.get("direction", "plain")
+    name = direction if isinstance(direction, str) else next(iter(direction))
+    # Numbers of members, and weights, that float32 holds exactly.
+    members, weights = (3, [1.0, 1, 2]) if DIRECTIONS[name].uses_weights else (4, [1.0] * 4)
+    ensemble = Ensemble([tiny_network(seed) for seed in range(members)], weights)
+    assert_equal("mi_fgsm", describe_attack("mi_fgsm", **{"steps": 4} | options), ensemble, images, labels)

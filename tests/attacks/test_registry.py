@@ -48,7 +48,7 @@ LATER: dict[str, tuple[int, dict[str, Any]]] = {
     ),
     "vmi_fgsm": (190, {"direction": {"vmi": {"samples": 20, "beta": 1.5}}}),
     "vni_fgsm": (190, {"direction": {"vni": {"samples": 20, "beta": 1.5}}}),
-    "emi_fgsm": (110, {"direction": {"emi": {"samples": 11, "radius": 7.0}}}),
+    "emi_fgsm": (100, {"direction": {"emi": {"samples": 11, "radius": 7.0}}}),
     "gra": (210, {"direction": {"gra": {"samples": 20, "beta": 3.5}}, "update": {"sign": {"decay": 0.94}}}),
     "pgn": (400, {"direction": {"pgn": {"samples": 20, "zeta": 3.0, "delta": 0.5}}}),
     "gi_fgsm": (15, {"warm_up_steps": 5}),
@@ -56,20 +56,19 @@ LATER: dict[str, tuple[int, dict[str, Any]]] = {
         10,
         {"update": {"adam_tanh": {"mu_1": 1.5, "mu_2": 1.9, "beta_1": 0.9, "beta_2": 0.99, "scale": 1.3}}},
     ),
-    "admix": (150, {"views": [{"admix": {"copies": 3, "strength": 0.2}}, {"scale": {"copies": 5}}]} | _UNIT),
+    "admix": (150, {"views": [{"admix": {"copies": 3, "strength": 0.2}}, {"scale": {"copies": 5}}]}),
     "ssm": (200, {"views": [{"ssm": {"copies": 20, "noise": 16 / 255, "rho": 0.5}}]} | _UNIT),
     "sia": (200, {"views": [{"sia": {"copies": 20, "blocks": 3, "noise": 16 / 255}}]} | _UNIT),
-    "bsr": (200, {"views": [{"bsr": {"copies": 20, "blocks": 2, "rotation": 24.0}}]} | _UNIT),
+    "bsr": (200, {"views": [{"bsr": {"copies": 20, "blocks": 2, "rotation": 24.0}}]}),
     "dem": (
         50,
-        {"views": [{"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "bilinear"}}]}
-        | {"step_factor": 10.0}
-        | _UNIT,
+        {"views": [{"dem": {"ratios": [1.14, 1.27, 1.4, 1.53, 1.66], "interpolation": "nearest"}}]}
+        | {"step_factor": 10.0, "kernel_size": 15},
     ),
     "logit_targeted": (
         300,
         {"loss": {"logit": {}}, "target": "random", "steps": 300, "step_size": "2/255", "kernel_size": 5}
-        | {"diversity_probability": 0.7, "interpolation": "bilinear"}
+        | {"diversity_probability": 0.7, "gradient_norm": "none"}
         | _UNIT,
     ),
 }
@@ -130,12 +129,35 @@ def test_an_override_changes_one_setting_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "options", "dropped"),
+    [
+        ("si_ni_ti_dim", {"direction": "vmi"}, {"nesterov": False}),
+        ("si_ni_ti_dim", {"direction": "plain"}, {"nesterov": False}),
+        ("si_ni_ti_dim", {"direction": {"pgn": 2}, "nesterov": True}, {"nesterov": True}),
+        ("dem", {"step_size": "2/255"}, {"step_factor": 1.0}),
+        ("logit_targeted", {"step_factor": 2.0}, {"step_size": None}),
+    ],
+    ids=str,
+)
+def test_an_option_that_decides_alone_takes_the_place_of_what_a_named_attack_says(
+    name: str, options: dict[str, Any], dropped: dict[str, Any]
+) -> None:
+    described = describe_attack(name, **options)
+    assert {setting: described[setting] for setting in dropped} == dropped
+    assert describe_attack(name, **described) == described
+
+
+@pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("si-ni-tidim", {}, "unknown attack 'si-ni-tidim', did you mean 'si_ni_ti_dim'?; known: fgsm, "),
         ("mi_fgsm", {"epsilon": 0.1}, "attack 'mi_fgsm' has no option 'epsilon'; its options: eps, steps"),
         ("mi_fgsm", {"eps": 16}, "eps 16 is not in [0, 1]; grey levels are written as a fraction: 16/255"),
         ("mi_fgsm", {"eps": "sixteen"}, "eps 'sixteen' is not a number"),
+        ("mi_fgsm", {"step_size": 2}, "step_size 2 is not in [0, 1]; grey levels are written as a fraction: 2/255"),
+        ("mi_fgsm", {"step_size": "two"}, "step_size 'two' is not a number"),
+        ("mi_fgsm", {"step_size": "2/255", "step_factor": 2.0}, "step_size '2/255' and step_factor 2.0 are both given"),
+        ("i_fgsm", {"warm_up_steps": 2}, "warm_up_steps accumulate a gradient that momentum 0 forgets: set momentum"),
         ("mi_fgsm", {"steps": 0}, "steps is 0, but must be in [1, inf]"),
         ("mi_fgsm", {"steps": "ten"}, "steps is 'ten', but must be of type int"),
         ("mi_fgsm", {"target": "any"}, "target is 'any', but must be one of given, least_likely, random or null"),

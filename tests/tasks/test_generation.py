@@ -8,8 +8,9 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 from torch.utils.data import DataLoader
 
+from lit_adv.attacks import quantize
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
-from lit_adv.models import load_model
+from lit_adv.models import load_model, to_float
 from lit_adv.tasks import GenerationTask
 
 SPEC = "import:tests.models_of_tests:linear"
@@ -141,6 +142,34 @@ def test_batches_for_a_compiled_surrogate_are_filled_up_to_one_size(monkeypatch:
         expected = plain.predict_step(batch)
         for name in ("images", "predictions_clean", "predictions", "fooled"):
             assert torch.equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_admix_says_once_that_a_batch_has_one_class(caplog: pytest.LogCaptureFixture) -> None:
+    mixed, alone, single = make_batch(4), make_batch(4), make_batch(1)
+    alone.labels[:] = 3
+    task = GenerationTask(SPEC, "admix", {"steps": 1})
+    for batch in (mixed, single):
+        task.predict_step(batch)
+    GenerationTask(SPEC, "si_fgsm", {"steps": 1}).predict_step(alone)
+    assert not caplog.messages
+    for _ in range(2):
+        task.predict_step(alone)
+    (message,) = caplog.messages
+    assert "folder/shard.tar has a batch of one class alone" in message
+    assert "raise data.batch_size" in message
+
+
+def test_admix_is_told_the_true_classes_where_targets_are_given() -> None:
+    """Not the wanted ones, here all the same; the surrogate's predictions, which a direct call takes, differ."""
+    batch = make_batch(targets=True)
+    assert batch.targets is not None
+    batch.targets[:] = 5
+    task = GenerationTask(SPEC, "admix", {"steps": 2, "target": "given"})
+    made = task.predict_step(batch)
+    clean = to_float(batch.images)
+    told, untold = (task.attack(clean, batch.targets, batch.keys, true) for true in (batch.labels, None))
+    assert torch.equal(made.images, quantize(told, batch.images, task.budget))
+    assert not torch.equal(made.images, quantize(untold, batch.images, task.budget))
 
 
 def test_a_surrogate_with_another_number_of_classes_than_the_data_is_refused_by_name() -> None:

@@ -29,7 +29,4 @@ DIRECTIONS: dict[str, type[Direction]] = {
     "cwa": CommonWeakness,
 }
 
-#: Those that ask single members of an ensemble.
-OF_ENSEMBLES = ("longitudinal", "longitudinal_ni", "svre", "cwa")
-
-__all__ = ["DIRECTIONS", "OF_ENSEMBLES", "Direction", "Gradient", "Run", "Step"]
+__all__ = ["DIRECTIONS", "Direction", "Gradient", "Run", "Step"]

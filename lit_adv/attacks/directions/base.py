@@ -6,11 +6,12 @@ on one batch carries from step to step.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-import torch
+import numpy as np
 from torch import Tensor
 
+from lit_adv.attacks.parts import Part
 from lit_adv.randomness import keyed_field, keyed_generator
 
 
@@ -23,7 +24,8 @@ class Gradient(Protocol):
         Args:
             point: Images, float [B, 3, H, W].
             step: Step t, from 0.
-            number: Which of the step's gradients it is, from 0: what the views' random numbers differ by.
+            number: Which of the step's gradients it is, from 0: what the views' random numbers differ by. Gradients of
+                one number see an image through the same views.
             member: The only member of an ensemble that is asked; None for the whole surrogate.
 
         Returns:
@@ -42,9 +44,11 @@ class Run:
         keys: The B samples' keys.
         seed: The user's seed.
         eps: The budget, in units of [0, 1].
-        step_size: Step alpha, in units of [0, 1].
+        step_size: Step alpha, in units of [0, 1], of the steps after the warm-up.
         steps: Number T of steps.
-        members: Number of members of the surrogate; 1 if it is no ensemble.
+        period: After how many steps the same copies take their turn again; 1 where none take turns.
+        varies: Whether the gradients of a step see an image differently, by the views' random numbers.
+        weights: The weight of each member of the surrogate; one weight if it is no ensemble.
     """
 
     gradient: Gradient
@@ -54,7 +58,14 @@ class Run:
     eps: float
     step_size: float
     steps: int
-    members: int
+    period: int
+    varies: bool
+    weights: Sequence[float]
+
+    @property
+    def members(self) -> int:
+        """Number of members of the surrogate; 1 if it is no ensemble."""
+        return len(self.weights)
 
     def neighbor(self, point: Tensor, radius: float, index: int) -> Tensor:
         """Draw a point uniformly from the cube of ``radius`` around a point: the ``index``-th of this attack."""
@@ -63,8 +74,9 @@ class Run:
         return point + (2 * uniform.to(point.dtype) - 1) * radius
 
     def draw_members(self, count: int, step: int) -> list[int]:
-        """Draw members of the ensemble, the same for all images: int in [0, members), ``count`` of them."""
-        draws = keyed_generator(self.seed, "members", str(step)).integers(self.members, size=count)
+        """Draw members of the ensemble by their weights, the same for all images: int in [0, members), ``count``."""
+        shares = np.asarray(self.weights, np.float64)
+        draws = keyed_generator(self.seed, "members", str(step)).choice(self.members, count, p=shares / shares.sum())
         return [int(member) for member in draws]
 
 
@@ -73,8 +85,20 @@ class Run:
 Step = Callable[[Tensor, Tensor, int], Tensor]
 
 
-class Direction(Protocol):
-    """The settings of a direction, with a row in :data:`lit_adv.attacks.directions.DIRECTIONS`."""
+class Direction(Part, Protocol):
+    """The settings of a direction, with a row in :data:`lit_adv.attacks.directions.DIRECTIONS`.
+
+    Attributes:
+        look_ahead: Whether a step starts from the look-ahead point x + alpha mu g (eq. 6).
+        asks_members: Whether it asks single members of an ensemble.
+        uses_weights: Whether the weights of an ensemble's members have a part in it.
+        uses_fusion: Whether what an ensemble averages has a part in it.
+    """
+
+    look_ahead: ClassVar[bool] = False
+    asks_members: ClassVar[bool] = False
+    uses_weights: ClassVar[bool] = True
+    uses_fusion: ClassVar[bool] = True
 
     @property
     def gradients(self) -> int:
@@ -82,16 +106,18 @@ class Direction(Protocol):
         ...
 
     @property
-    def look_ahead(self) -> bool:
-        """Whether a step starts from the look-ahead point x + alpha mu g (eq. 6)."""
-        ...
+    def least_members(self) -> int:
+        """How many members an ensemble must have."""
+        return 1
+
+    def spared(self, varies: bool) -> int:
+        """Return how many gradients all steps do without together.
+
+        Args:
+            varies: As in :class:`Run`.
+        """
+        return 0
 
     def begin(self, run: Run) -> Step:
         """Return what takes a step's gradient, with nothing accumulated."""
         ...
-
-
-def divided_by_mean(gradient: Tensor) -> Tensor:
-    """Divide each image's gradient by its mean absolute value; a zero gradient stays zero."""
-    size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
-    return gradient / torch.where(size == 0, 1, size)

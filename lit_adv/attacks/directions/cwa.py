@@ -5,8 +5,8 @@ that leads from where it started, x_K - x:
 
     x_0 = x - r sign(grad J(x)),  h_k = mu h_{k-1} + G_k / |G_k|_2,  G_k = grad J_k(x_{k-1}),  x_k = x_{k-1} + beta h_k
 
-The update divides x_K - x by its mean absolute value, as every gradient. A targeted attack goes back too, where the
-authors' code leaves this out.
+The update divides x_K - x by its mean absolute value, as every gradient. A targeted attack goes back too, away from the
+wanted class, as in the authors' code. Their steps are 2 eps / T long: ``step_factor: 2``.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.budget import project
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import divide, largest
 
 
 @dataclass(frozen=True)
-class CommonWeakness:
+class CommonWeakness(Direction):
     """The common weakness attack.
 
     Attributes:
@@ -31,7 +32,8 @@ class CommonWeakness:
     """
 
     bounds: ClassVar = {"reverse": (0, 1), "inner": (0, inf), "momentum": (0, inf)}
-    look_ahead: ClassVar = False
+    asks_members: ClassVar = True
+    uses_weights: ClassVar = False
 
     reverse: float = 16 / 255 / 15
     inner: float = 250.0
@@ -52,11 +54,10 @@ class CommonWeakness:
             x = project(point - self.reverse * back, run.images, run.eps)
             for k in range(run.members):
                 g = run.gradient(x, step=t, number=1, member=k)
-                largest = g.abs().flatten(1).amax(1).view(-1, 1, 1, 1)
-                g = g / torch.where(largest == 0, 1, largest)  # squares of small values are too small for float32
-                norm = g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-                h = self.momentum * h + g / torch.where(norm == 0, 1, norm)
+                g = divide(g, largest(g))  # squares of small values are too small for float32
+                h = self.momentum * h + divide(g, g.flatten(1).norm(dim=1).view(-1, 1, 1, 1))
                 x = project(x + self.inner * h, run.images, run.eps)
-            return x - point
+            # A look-ahead point may lie outside; how far projection moves it is no gradient.
+            return x - project(point, run.images, run.eps)
 
         return step

@@ -10,11 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import normalize
 
 
 @dataclass(frozen=True)
-class EnhancedMomentum:
+class EnhancedMomentum(Direction):
     """Enhanced momentum.
 
     Attributes:
@@ -23,7 +24,6 @@ class EnhancedMomentum:
     """
 
     bounds: ClassVar = {"samples": (2, inf), "radius": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 11
     radius: float = 7.0
@@ -33,6 +33,10 @@ class EnhancedMomentum:
         """One for each point."""
         return self.samples
 
+    def spared(self, varies: bool) -> int:
+        """Return all but one of the first step's, whose points are one, where they see the same."""
+        return 0 if varies else self.samples - 1
+
     def begin(self, run: Run) -> Step:
         """Start without a last gradient: all points of the first step are one."""
         last = torch.zeros_like(run.images)
@@ -40,10 +44,14 @@ class EnhancedMomentum:
 
         def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             nonlocal last
+            if t == 0 and not run.varies:
+                gradient = run.gradient(point, step=t, number=0)
+                last = normalize(gradient)
+                return gradient
             total = torch.zeros_like(point)
             for i, factor in enumerate(factors):
                 total += run.gradient(point + factor * run.step_size * last, step=t, number=i)
-            last = divided_by_mean(total)
+            last = normalize(total)
             return total / self.samples
 
         return step

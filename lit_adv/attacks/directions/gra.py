@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import divide, largest
 
 
 @dataclass(frozen=True)
-class GradientRelevance:
+class GradientRelevance(Direction):
     """Gradient relevance.
 
     Attributes:
@@ -27,7 +28,6 @@ class GradientRelevance:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "beta": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     beta: float = 3.5
@@ -47,13 +47,8 @@ class GradientRelevance:
                 neighbor = run.neighbor(point, self.beta * run.eps, t * self.samples + i)
                 mean += run.gradient(neighbor, step=t, number=1 + i) / self.samples
             # Of unit vectors, since squares of a gradient's values may be too small for float32.
-            one, other = (F.normalize(g.flatten(1) / _largest(g), dim=1) for g in (own, mean))
+            one, other = (F.normalize(divide(g, largest(g)).flatten(1), dim=1) for g in (own, mean))
             similarity = (one * other).sum(1).view(-1, 1, 1, 1)
             return similarity * own + (1 - similarity) * mean
 
         return step
-
-
-def _largest(gradient: Tensor) -> Tensor:
-    largest = gradient.abs().flatten(1).amax(1, keepdim=True)
-    return torch.where(largest == 0, 1, largest)

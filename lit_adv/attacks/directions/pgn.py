@@ -12,11 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import normalize
 
 
 @dataclass(frozen=True)
-class PenalizedGradientNorm:
+class PenalizedGradientNorm(Direction):
     """Penalized gradient norm.
 
     Attributes:
@@ -26,7 +27,6 @@ class PenalizedGradientNorm:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "zeta": (0, inf), "delta": (0, 1)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     zeta: float = 3.0
@@ -45,7 +45,7 @@ class PenalizedGradientNorm:
             for i in range(self.samples):
                 neighbor = run.neighbor(point, self.zeta * run.eps, t * self.samples + i)
                 first = run.gradient(neighbor, step=t, number=2 * i)
-                below = neighbor - run.step_size * divided_by_mean(first)
+                below = neighbor - run.step_size * normalize(first)
                 second = run.gradient(below, step=t, number=2 * i + 1)
                 total += (1 - self.delta) * first + self.delta * second
             return total / self.samples

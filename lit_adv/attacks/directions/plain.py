@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(Direction):
     """One gradient a step."""
 
-    gradients: ClassVar = 1
-    look_ahead: ClassVar = False
+    @property
+    def gradients(self) -> int:
+        """One."""
+        return 1
 
     def begin(self, run: Run) -> Step:
         """Take the gradient where the step starts."""

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.budget import project
-from lit_adv.attacks.directions.base import Run, Step, divided_by_mean
+from lit_adv.attacks.directions.base import Direction, Run, Step
+from lit_adv.attacks.norms import normalize
 
 
 @dataclass(frozen=True)
-class VarianceReducedEnsemble:
+class VarianceReducedEnsemble(Direction):
     """Stochastic variance reduction.
 
     Attributes:
@@ -30,7 +31,7 @@ class VarianceReducedEnsemble:
     """
 
     bounds: ClassVar = {"inner": (1, inf), "momentum": (0, inf)}
-    look_ahead: ClassVar = False
+    asks_members: ClassVar = True
 
     inner: int = 16
     momentum: float = 1.0
@@ -47,9 +48,9 @@ class VarianceReducedEnsemble:
             whole = run.gradient(point, step=t, number=0)
             x, h = point, torch.zeros_like(point)
             for m, k in enumerate(run.draw_members(self.inner, t)):
-                there = run.gradient(x, step=t, number=1 + 2 * m, member=k)
-                here = run.gradient(point, step=t, number=2 + 2 * m, member=k)
-                h = self.momentum * h + divided_by_mean(there - (here - whole))
+                # Both through the same views: what is left of their difference is that of the points.
+                there, here = (run.gradient(at, step=t, number=1 + m, member=k) for at in (x, point))
+                h = self.momentum * h + normalize(whole + (there - here))
                 x = project(x + run.step_size * h.sign(), run.images, run.eps)
             return h
 

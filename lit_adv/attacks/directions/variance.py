@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.directions.base import Run, Step
+from lit_adv.attacks.directions.base import Direction, Run, Step
 
 
 @dataclass(frozen=True)
-class VarianceTuning:
+class VarianceTuning(Direction):
     """Variance tuning.
 
     Attributes:
@@ -26,7 +26,6 @@ class VarianceTuning:
     """
 
     bounds: ClassVar = {"samples": (1, inf), "beta": (0, inf)}
-    look_ahead: ClassVar = False
 
     samples: int = 20
     beta: float = 1.5
@@ -36,9 +35,8 @@ class VarianceTuning:
         """The point's own and its neighbors'."""
         return 1 + self.samples
 
-    @property
-    def spared(self) -> int:
-        """The last step's neighbors."""
+    def spared(self, varies: bool) -> int:
+        """Return the last step's neighbors."""
         return self.samples
 
     def begin(self, run: Run) -> Step:

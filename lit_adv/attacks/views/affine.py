@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 from lit_adv.attacks.views.sampling import sample_pixels
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(View):
     """A random turn, shift and zoom about the center; what comes in is zero.
 
     Attributes:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lit_adv.attacks.parts import Part
 from lit_adv.randomness import keyed_field, keyed_normal_field, keyed_uniform
 
 ScaleSpace = Literal["inception", "unit"]
@@ -21,18 +22,22 @@ ScaleSpace = Literal["inception", "unit"]
 ZERO: dict[ScaleSpace, float] = {"inception": 0.5, "unit": 0.0}
 
 
+#: Which of a view's own copies an image is shown as: a number, or int64 [B] where each image has its own.
+Copy = int | Tensor
+
+
 class Moment(NamedTuple):
     """Where in an attack an image is shown.
 
     Attributes:
         step: Step t, from 0.
-        slot: Number of the copy among those that the step sees, from 0: what random numbers differ by.
-        copy: Which of the view's own copies it is, in [0, copies): an int, or int64 [B] where each image has its own.
+        slot: Number of the showing among all of the step's gradients, from 0: what random numbers differ by.
+        copy: Which of the view's own copies it is, in [0, copies).
     """
 
     step: int
     slot: int
-    copy: int | Tensor
+    copy: Copy
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,17 @@ class Scene:
 
     Attributes:
         images: The clean images, float [B, 3, H, W] in [0, 1].
-        labels: int64 [B], the true classes (the wanted ones if the attack's target is ``given``).
+        true_classes: Returns the true classes, int64 [B]; the surrogate's predictions where they are not known.
         keys: The B samples' keys.
         seed: The user's seed.
         steps: Number of steps, those before the attack's own included.
-        slots: Number of copies that a step sees.
+        slots: Number of showings a step: of the copies that it sees, once for each gradient.
         zero: The grey, in [0, 1], that is zero in a centered image.
         part: What sets this part's random numbers apart from those of another of the same name; empty for the first.
     """
 
     images: Tensor
-    labels: Tensor
+    true_classes: Callable[[], Tensor]
     keys: Sequence[str]
     seed: int
     steps: int
@@ -82,13 +87,18 @@ class Scene:
 Transform = Callable[[Tensor, Moment], Tensor]
 
 
-class View(Protocol):
-    """The settings of a view: a frozen dataclass of plain values, with a row in :data:`lit_adv.attacks.views.VIEWS`."""
+class View(Part, Protocol):
+    """The settings of a view, with a row in :data:`lit_adv.attacks.views.VIEWS`."""
 
     @property
     def copies(self) -> int:
         """Number of copies that an image is shown in, for one gradient."""
         ...
+
+    @property
+    def varies(self) -> bool:
+        """Whether the gradients of a step see an image differently through it, by its random numbers."""
+        return True
 
     def prepare(self, scene: Scene) -> Transform:
         """Draw what can be drawn before the first step, and return the map."""
@@ -100,6 +110,6 @@ def each(numbers: Tensor) -> Tensor:
     return numbers.view(-1, 1, 1, 1)
 
 
-def as_tensor(copy: int | Tensor, count: int, device: torch.device) -> Tensor:
+def as_tensor(copy: Copy, count: int, device: torch.device) -> Tensor:
     """Return which copy each of ``count`` images is shown as, int64 [count]."""
     return copy if isinstance(copy, Tensor) else torch.full((count,), copy, device=device)

@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(View):
     """A Gaussian blur of random width; zeros lie beyond the border.
 
     Attributes:

@@ -13,13 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 from lit_adv.attacks.views.blocks import Strips, cut
 from lit_adv.attacks.views.sampling import sample_pixels
 
 
 @dataclass(frozen=True)
-class BlockShuffle:
+class BlockShuffle(View):
     """Block shuffle and rotation.
 
     Attributes:

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from lit_adv.attacks.checks import check_types
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 from lit_adv.attacks.views.diverse import Interpolation, diverse_input, draw_axes
 
 
 @dataclass(frozen=True)
-class DiversityEnsemble:
+class DiversityEnsemble(View):
     """The diversity ensemble.
 
     Attributes:
         ratios: R / H of each copy, above 1, at most 10.
-        interpolation: Of both resizings.
+        interpolation: Of both resizings; the authors use ``nearest``.
     """
 
     ratios: tuple[float, ...] = (1.14, 1.27, 1.4, 1.53, 1.66)
-    interpolation: Interpolation = "bilinear"
+    interpolation: Interpolation = "nearest"
 
     def __post_init__(self) -> None:
         check_types(self)

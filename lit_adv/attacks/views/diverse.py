@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 
 Interpolation = Literal["nearest", "bilinear"]
 
@@ -27,7 +27,7 @@ CANVAS_RATIO = 331 / 299
 
 
 @dataclass(frozen=True)
-class Diverse:
+class Diverse(View):
     """The diverse input.
 
     Attributes:
@@ -40,6 +40,11 @@ class Diverse:
 
     probability: float = 0.5
     interpolation: Interpolation = "nearest"
+
+    @property
+    def varies(self) -> bool:
+        """Unless it never transforms."""
+        return self.probability > 0
 
     def prepare(self, scene: Scene) -> Transform:
         """Draw how each image is shown each time, and return D."""

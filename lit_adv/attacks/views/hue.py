@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 
 
 @dataclass(frozen=True)
-class Hue:
+class Hue(View):
     """A turn of all colors about the axis of the greys.
 
     Attributes:

@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform, each
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View, each
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(View):
     """Scale copies.
 
     Attributes:
@@ -21,6 +21,11 @@ class Scale:
     bounds: ClassVar = {"copies": (1, inf)}
 
     copies: int = 5
+
+    @property
+    def varies(self) -> bool:
+        """It draws no numbers."""
+        return False
 
     def prepare(self, scene: Scene) -> Transform:
         """Return S_i, where i is the copy."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 from lit_adv.attacks.views.blocks import Strips, cut
 from lit_adv.attacks.views.sampling import sample_pixels
 
@@ -21,7 +21,7 @@ SHIFT_DOWN, SHIFT_RIGHT, FLIP_DOWN, FLIP_RIGHT, TURN, DARKEN, NOISE = range(7)
 
 
 @dataclass(frozen=True)
-class StructureInvariant:
+class StructureInvariant(View):
     """The structure invariant attack.
 
     Attributes:

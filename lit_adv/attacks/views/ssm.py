@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lit_adv.attacks.views.base import Moment, Scene, Transform
+from lit_adv.attacks.views.base import Moment, Scene, Transform, View
 
 
 @dataclass(frozen=True)
-class SpectrumSimulation:
+class SpectrumSimulation(View):
     """Spectrum simulation.
 
     Attributes:
