@@ -108,7 +108,7 @@ class Bench:
         self.targets: dict[str, nn.Module] = dict(self.classifiers)
         comdefend.keyed_normal = partial(_remembered_normal, self.device)
         plain = self.classifiers[DEFENDED]
-        for name in DEFENSES:
+        for name in arguments.defenses:
             if name != "comdefend" or arguments.comdefend:
                 options = {"weights": arguments.comdefend} if name == "comdefend" else {}
                 # Only the classifier is optimized: ComDefend's networks compute in float32 without TF32, for which
@@ -221,6 +221,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--half", choices=list(_HALVES), default="all", help="every other image, or all")
     parser.add_argument("--schedules", nargs="+", default=list(DEFAULT), help="named attacks, or as m5-k1-t20-p1")
     parser.add_argument("--defended", nargs="*", default=list(DEFENDED_SCHEDULES), help="schedules shown to defenses")
+    parser.add_argument("--defenses", nargs="+", choices=DEFENSES, default=list(DEFENSES), help="which defenses")
     parser.add_argument(
         "--confirm",
         nargs="+",
