@@ -297,6 +297,24 @@ def test_a_run_resumed_at_an_epoch_s_end_sees_what_an_uninterrupted_one_sees(
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_run_stopped_twice_within_an_epoch_sees_each_batch_once_whatever_workers_there_are(
+    sets: dict[str, str], tmp_path: Path
+) -> None:
+    def run(workers: int, resume: Path | None = None) -> tuple[Recorder, Path]:
+        """Run to the end, keeping each step in a folder of its own."""
+        kept = tmp_path / str(len(list(tmp_path.iterdir())))
+        keep = ModelCheckpoint(kept, "{step}", every_n_train_steps=1, save_top_k=-1)
+        return fit(open_data(adversarial=sets, num_workers=workers), 2, [keep], resume and str(resume)), kept
+
+    whole, kept = run(2)
+    once, kept = run(0, kept / "step=2.ckpt")
+    twice, _ = run(3, kept / "step=3.ckpt")
+    began, ended = ([seen for seen in module.seen if seen[0] == 0] for module in (whole, twice))
+    assert [*whole.seen[:2], *once.seen[:1], *ended] == began
+    # The next epoch is dealt to those workers that there are now.
+    assert twice.seen[len(ended) :] == run(3)[0].seen[len(began) :]
+
+
 @pytest.fixture(scope="module")
 def fits_of_two(sets: dict[str, str], folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The notes of fits in two processes, by batch size."""
