@@ -87,7 +87,7 @@ class StopOnSignal(Callback):
             self._take_along(signal.SIGTERM)
         elif trainer.is_global_zero:
             reason = "asked to stop" if isinstance(self.ending, PreemptedError) else "lost another process"
-            logger.warning("%s: %s", reason, self.kept)
+            logger.warning("%s: %s", reason, self._what_is_kept(trainer))
 
     def see_off(self) -> None:
         """Wait for the processes that Lightning started, if the run was asked to stop."""
@@ -114,6 +114,10 @@ class StopOnSignal(Callback):
         for child in self._children:
             child.kill()
         os._exit(status)
+
+    def _what_is_kept(self, trainer: Trainer) -> str:
+        """Return what is kept of the run, and how to go on, for the user."""
+        return self.kept
 
     def _interrupt(self) -> None:
         """Raise :attr:`ending`, now or when it is time."""

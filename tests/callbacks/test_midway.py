@@ -1,0 +1,85 @@
+"""A training that is asked to stop, whenever that is: what it says is kept is kept, and the run goes on as it was."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_adv.callbacks import preemption
+from lit_adv.checkpoints import read_checkpoint
+from lit_adv.cli.main import run as main
+from lit_adv.errors import PreemptedError
+from tests.test_fit import arguments
+from tests.tiny_attacks import make_attacked
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+STEPS = 5  # an epoch, of 13 images
+
+#: Runs of two epochs, by when they validate.
+RUNS = {
+    "each epoch": (),
+    "every second epoch": ("--trainer.check_val_every_n_epoch=2",),
+    "within epochs": ("--trainer.val_check_interval=2",),
+    "every fourth step": ("--trainer.val_check_interval=4", "--trainer.check_val_every_n_epoch=null"),
+}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {"fgsm": str(make_attacked(tmp_path_factory.mktemp("sets"), "fgsm", "--model.attack=fgsm"))}
+
+
+def command(sets: dict[str, str], output: Path, run: str, *extra: str) -> list[str]:
+    more = ("--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--trainer.num_sanity_val_steps=0")
+    return arguments(sets, output, *more, "--ckpt_path=last", *RUNS[run], *extra)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of runs that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for run in RUNS:
+        main(command(sets, folder / run, run))
+    return {run: folder / run for run in RUNS}
+
+
+@pytest.mark.parametrize(
+    ("run", "step", "validating", "kept"),
+    [
+        ("each epoch", 3, False, "midway"),
+        ("each epoch", STEPS, False, "midway"),  # a validation is to come
+        ("each epoch", STEPS, True, "midway"),
+        ("each epoch", 2 * STEPS, True, "midway"),
+        ("every second epoch", STEPS, False, "last"),
+        ("within epochs", 2, False, "midway"),
+        ("within epochs", 2, True, "midway"),
+        ("within epochs", STEPS, False, "last"),
+        ("every fourth step", 8, False, "midway"),
+    ],
+)
+def test_nothing_but_a_validation_is_lost(
+    run: str,
+    step: int,
+    validating: bool,
+    kept: str,
+    sets: dict[str, str],
+    undisturbed: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(preemption, "GRACE_SECONDS", 1e6)  # this process goes on
+    asks = {"class_path": "tests.callbacks_of_tests.Asks", "init_args": {"step": step, "validating": validating}}
+    with caplog.at_level(logging.WARNING), pytest.raises(PreemptedError):
+        main(command(sets, tmp_path, run, f"--trainer.callbacks={json.dumps([asks])}"))
+    assert f"what the run has come to is kept, up to step {step} of the {step} it has had" in caplog.text
+    assert (tmp_path / "midway.ckpt").exists() == (kept == "midway")
+    assert torch.load(tmp_path / f"{kept}.ckpt", weights_only=True)["global_step"] == step
+
+    main(command(sets, tmp_path, run))
+    assert not (tmp_path / "midway.ckpt").exists()
+    for name in ("last.safetensors", "best.safetensors"):
+        whole, resumed = (read_checkpoint(folder / name) for folder in (undisturbed[run], tmp_path))
+        assert all(torch.equal(resumed[key], value) for key, value in whole.items())
