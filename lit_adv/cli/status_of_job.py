@@ -34,7 +34,7 @@ def _lines(status: JobStatus) -> list[str]:
     if totals.images:
         lines.append(f"fooled    {totals.success_rate:.1%} of them fool the surrogate")
     if (speed := status.speed) is not None:
-        lines.append(f"speed     {speed:.2f} images/s in the last tenth of the time")
+        lines.append(f"speed     {speed:.2f} images/s when it last worked")
     if status.missing and (left := status.seconds_left) is not None:
         lines.append(f"left      {duration(left)} at this speed")
     if status.done and (ended := status.done[-1].ended) is not None:
