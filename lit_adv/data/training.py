@@ -21,7 +21,8 @@ from lit_adv.data.training_batches import TrainBatch, TrainingBatches
 from lit_adv.data.training_checks import check_fit, check_in_step, check_same_images, complete_shares, count_clean
 from lit_adv.peers import Peers
 from lit_adv.shards.attacked import AttackedFolder, check_shards, open_attacked, open_paired
-from lit_adv.shards.listing import list_shards
+from lit_adv.shards.job import digest
+from lit_adv.shards.listing import file_name, list_shards
 from lit_adv.shards.skips import add_counts, describe_skips
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class TrainingDataModule(LightningDataModule):
         self.attacks: dict[str, AttackedFolder] = {}
         self._clean_shards: dict[str, CleanShard] = {}
         self._left_out: set[str] = set()
-        self._begun: dict[str, int] = {}  # what the order of an epoch's batches rests on, where a run was stopped in it
+        self._begun: dict[str, Any] = {}  # what the order of an epoch's batches rests on, where a run was stopped in it
         self._dealt_to = num_workers  # data loader workers whose turns order the epoch's batches
 
     def prepare_data(self) -> None:
@@ -175,9 +176,15 @@ class TrainingDataModule(LightningDataModule):
         self._dealt_to = state_dict[_WORKERS]
 
     @property
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, int | str]:
         trainer: Any = self.trainer
+        shards = {f"the shards of {name}": digest(dict(folder.shards))[:10] for name, folder in self.sets.items()}
+        if self._clean_shards:
+            counts = {file_name(url): shard.samples for url, shard in self._clean_shards.items()}
+            shards["the shards of data.clean"] = digest(counts)[:10]
         return {
+            **shards,
+            "data.shares": str(self.shares),
             "data.batch_size": self.batch_size,
             "data.shuffle_buffer": self.shuffle_buffer,
             "data.seed": self.seed,
@@ -195,10 +202,11 @@ class TrainingDataModule(LightningDataModule):
         if not (steps := trainer.fit_loop.epoch_loop.batch_progress.current.ready):
             self._dealt_to = self.num_workers
             return
+        now = self._order
         other = [
-            f"{name} {self._begun.get(name)} there, {now} now"
-            for name, now in self._order.items()
-            if self._begun.get(name) != now
+            f"{name} {self._begun.get(name)} there, {now.get(name)} now"
+            for name in {**now, **self._begun}
+            if name != _WORKERS and self._begun.get(name) != now.get(name)
         ]
         if other:
             raise ValueError(

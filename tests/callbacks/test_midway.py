@@ -2,16 +2,25 @@
 
 import json
 import logging
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_adv.callbacks import preemption
+from lit_adv.callbacks.midway import StopTraining
+from lit_adv.callbacks.preemption import PeerLostError
+from lit_adv.callbacks.run_folder import RunFolder
 from lit_adv.checkpoints import read_checkpoint
 from lit_adv.cli.main import run as main
 from lit_adv.errors import PreemptedError
 from lit_adv.pages.training import read_history
+from lit_adv.peers import LOST
 from tests.test_fit import arguments
 from tests.tiny_attacks import make_attacked
 
@@ -84,3 +93,25 @@ def test_nothing_but_a_validation_is_lost(
     assert histories[0].epochs == histories[1].epochs
     steps = [[(row["step"], row["train/loss"]) for row in history.steps] for history in histories]
     assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (3, "lost another process: what the run has come to is kept, up to step 3 of the 5 it has had; go on"),
+        (None, "lost another process: nothing of the run is kept yet; run the same command again"),
+    ],
+)
+def test_where_another_process_is_lost_no_more_is_said_to_be_kept_than_is(
+    kept: int | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, stop = RunFolder("run"), StopTraining("go on")
+    folder.kept_step, stop.ending = kept, PeerLostError()
+    state = SimpleNamespace(fn=TrainerFn.FITTING)
+    trainer: Any = SimpleNamespace(callbacks=[folder], global_step=5, is_global_zero=True, state=state)
+    before = signal.getsignal(LOST)
+    try:
+        stop.on_exception(trainer, Mock(), stop.ending)
+    finally:
+        signal.signal(LOST, before)
+    assert caplog.messages == [said]
