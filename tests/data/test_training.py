@@ -321,7 +321,10 @@ def test_a_run_stopped_twice_within_an_epoch_sees_each_batch_once_whatever_worke
         ({"adversarial": "other"}, r"\(the shards of strong \w{10} there, \w{10} now\)"),
         ({"adversarial": "renamed"}, r"the shards of strongest None there, \w{10} now"),
         ({"adversarial": "fewer"}, r"the shards of strong \w{10} there, None now"),
-        ({"shares": {"weak": 3, "strong": 1}}, r"\(data.shares {'weak': 0.5, 'strong': 0.5, 'self': 0.0} there, {'weak': 0.75"),
+        (
+            {"shares": {"weak": 3, "strong": 1}},
+            r"\(data.shares {'weak': 0.5, 'strong': 0.5, 'self': 0.0} there, {'weak': 0.75",
+        ),
         ({"clean": "more/more-0.tar"}, r"the shards of data.clean \w{10} there, \w{10} now"),
         ({"batch_size": 4}, r"data.batch_size 3 there, 4 now; batches an epoch 7 there, 6 now"),
     ],

@@ -12,6 +12,7 @@ import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from lightning.pytorch import Trainer
+from PIL import features
 
 from lit_adv.callbacks.evaluation_report import EvaluationReport
 from lit_adv.data.evaluation import EvaluationDataModule
@@ -185,6 +186,20 @@ def test_a_defense_with_another_option_is_shown_all_again(
     assert seen[SMOOTHED]
     [line] = [line for line in caplog.messages if "counted again" in line]
     assert "target.settings.sigma: 0.5 there, 0.25 now" in line
+
+
+def test_another_libjpeg_shows_all_again_to_the_defenses_that_use_it_alone(
+    attacks: dict[str, str], tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    compressed = f"defense:jpeg({OTHER}, quality=50)"
+    evaluate(attacks, tmp_path, [LINEAR, compressed])
+    seen.clear()
+    monkeypatch.setattr(features, "version", lambda name: "0.9")
+    evaluate(attacks, tmp_path, [LINEAR, compressed])
+    assert (seen[LINEAR], seen[compressed]) == (0, 13 * 3)
+    [line] = [line for line in caplog.messages if "counted again" in line]
+    assert "target.libraries.libjpeg: " in line
 
 
 def test_another_batch_size_may_change_last_bits_so_all_is_counted_again(
