@@ -24,13 +24,11 @@ from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.attacked import AttackedFolder
+from lit_adv.shards.counts import INDEX_FILE
 from lit_adv.shards.job import canonical_json, digest
 from lit_adv.shards.kept_counts import KeptCounts
 from lit_adv.shards.remote import redact
 from lit_adv.shards.storage import local_path
-
-#: Of the folder of counts: which attacks, shards and targets the results are of.
-INDEX_FILE = "index.json"
 
 #: The page to look at, which takes the counts that are kept.
 PAGE_FILE = "results.html"
@@ -79,12 +77,18 @@ class EvaluationReport(Callback):
 
     @rank_zero_only
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the results can be written before there are any, and remove those of an earlier run."""
+        """Make sure that the results can be written before there are any, and remove those of an earlier run.
+
+        What is to be counted is written at once, so that anyone can see how far the run is.
+        """
         publish.prepare_folder(self.path)
         scratch.remove_stale_scratch(self.path)
         present = storage.list_names(self.path)
         for name in {*present.intersection(RESULTS_FILES), *self._stale_pictures(trainer, present)}:
             publish.remove(storage.join(self.path, name))
+        module: Any = pl_module
+        if module.kept is not None:
+            publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, module)))
         self._passing = PassingPictures(trainer.datamodule.attacks, self.gallery)  # type: ignore[attr-defined]
 
     @rank_zero_only
@@ -115,8 +119,6 @@ class EvaluationReport(Callback):
         if module.kept is not None:
             files[PAGE_FILE] = evaluation_page(self._collect(trainer, module))
         files |= {"results.md": self.table.encode(), "results.csv": to_csv(cells), "results.json": to_json(cells)}
-        if module.kept is not None:
-            publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
         for name, content in files.items():
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
@@ -202,14 +204,14 @@ def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> 
     return [f"{a} -> {b}" for a, b in zip(images.labels, answers[target].predictions, strict=True)]
 
 
-def _index(trainer: Trainer, cells: list[Cell]) -> dict[str, Any]:
-    """Return what the results are of."""
+def _index(trainer: Trainer, task: Any) -> dict[str, Any]:
+    """Return what the results are to be of."""
     attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks  # type: ignore[attr-defined]
     return {
         "attacks": {
             name: {"path": redact(folder.path), "shards": sorted(folder.shards)} for name, folder in attacks.items()
         },
-        "targets": list(dict.fromkeys(cell.target for cell in cells)),
+        "targets": [target.name for target in task.targets],
     }
 
 

@@ -52,6 +52,23 @@ def test_50_targets_20_attacks_and_200_images_take_at_most_8_megabytes() -> None
     assert len(evaluation_page(evaluation)) <= 8_000_000
 
 
+def test_a_budget_that_comes_twice_for_a_method_is_another_line() -> None:
+    evaluation = make_evaluation(["a", "b", "c", "d"])
+    page = evaluation_page(evaluation).decode()
+    assert "(2)" not in page
+    cells = [cell._replace(budget={"c": 4, "d": 8}.get(cell.attack, cell.budget)) for cell in evaluation.cells]
+    page = evaluation_page(replace(evaluation, cells=cells)).decode()
+    for target in ("white", "first unseen", "second unseen"):
+        assert f" mi_fgsm, {target}<" in page
+        assert f" mi_fgsm (2), {target}<" in page
+
+
+def test_names_that_differ_in_case_alone_can_be_chosen_apart() -> None:
+    page = evaluation_page(make_evaluation(["PGD", "pgd"])).decode()
+    assert '<option value="PGD">PGD</option>' in page
+    assert '<option value="pgd">pgd</option>' in page
+
+
 def test_the_gallery_is_chosen_by_key_and_the_same_for_all_attacks() -> None:
     outcomes = make_evaluation(images=100).outcomes
     chosen = choose(outcomes, 20)
