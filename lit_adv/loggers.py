@@ -21,7 +21,6 @@ from lit_adv.shards import storage
 from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.manifest import MANIFEST_FILE
 from lit_adv.shards.remote import redact
-from lit_adv.shards.storage import local_path
 
 logger = logging.getLogger(__name__)
 
@@ -106,14 +105,11 @@ def own_runs(trainer: Trainer) -> Iterator[None]:
 
 
 def manifest_artifact(folder: str) -> wandb.Artifact:
-    """Describe the shards by their manifest: a reference to it, or a copy if it is remote. The shards stay put."""
+    """Describe the shards by a copy of their manifest, so that a run is whole wherever it lies. The shards stay put."""
     name = re.sub(r"[^\w.-]", "-", redact(folder).rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
     artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata=_describe(folder))
-    if local := local_path(folder):
-        artifact.add_reference((local / MANIFEST_FILE).as_uri())
-    else:
-        with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
-            file.write(_read_manifest(folder))
+    with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
+        file.write(_read_manifest(folder))
     return artifact
 
 

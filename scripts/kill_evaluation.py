@@ -76,7 +76,7 @@ def main() -> None:
                     sys.exit(f"nothing was left to count at kill {number}: {log.read_text()}")
                 os.kill(process.pid or 0, signal.SIGKILL)
             (disturbed / "config.yaml").unlink()
-            kept = len(list((disturbed / "counts").glob("*.json")))
+            kept = sum(path.name != "index.json" for path in (disturbed / "counts").glob("*.json"))
             if list(disturbed.glob("results.*")):
                 sys.exit("there are results of an evaluation that was killed")
             print(f"kill {number:2d} after {moment:5.2f} s: {kept} of {files} files are kept", flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from lit_adv.loggers import OfflineWandbLogger
+from lit_adv.loggers import OfflineWandbLogger, manifest_artifact
 
 
 @pytest.fixture
@@ -52,3 +52,9 @@ def test_the_users_own_place_for_them_is_kept(home: Path, tmp_path: Path, monkey
     own = log(tmp_path, "mine")
     assert b"mine" in files(tmp_path / "chosen")
     assert b"mine" not in files(own)
+
+
+def test_a_manifest_goes_with_the_run_wherever_its_shards_lie(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    [entry] = manifest_artifact(str(tmp_path)).manifest.entries.values()
+    assert (entry.path, entry.ref) == ("manifest.json", None)

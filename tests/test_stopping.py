@@ -47,7 +47,7 @@ def undisturbed(sets: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def counted(report: Path) -> int:
-    return len(list((report / "counts").glob("*.json")))
+    return sum(path.name != "index.json" for path in (report / "counts").glob("*.json"))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,19 @@ def test_a_command_that_has_not_begun_to_work_stops_in_order_too(sets: dict[str,
         assert process.exitcode == 75, log.read_text()
     assert "asked to stop" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_processes_that_lightning_has_just_started_are_taken_along(sets: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(evaluation(sets, tmp_path / "report", processes=2), log, pace=0.5) as process:
+        started = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: started.read_text() != "", process, log)
+        children = [Path(f"/proc/{child}") for child in started.read_text().split()]
+        os.kill(process.pid or 0, signal.SIGTERM)
+        process.join(SECONDS)
+        assert process.exitcode == 75, log.read_text()
+    assert not any(child.exists() for child in children)
+    assert "asked to stop before the work began" in log.read_text()
 
 
 def test_an_evaluation_killed_at_random_moments_ends_with_the_results_of_one_that_was_not(

@@ -1,8 +1,11 @@
 """What an evaluation leaves behind: tables and pictures in a folder, in the terminal and in W&B."""
 
 import io
+from collections.abc import Set
+from fnmatch import fnmatch
 from typing import Any
 
+import torch
 import wandb
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -21,13 +24,11 @@ from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.attacked import AttackedFolder
+from lit_adv.shards.counts import INDEX_FILE
 from lit_adv.shards.job import canonical_json, digest
 from lit_adv.shards.kept_counts import KeptCounts
 from lit_adv.shards.remote import redact
 from lit_adv.shards.storage import local_path
-
-#: Of the folder of counts: which attacks, shards and targets the results are of.
-INDEX_FILE = "index.json"
 
 #: The page to look at, which takes the counts that are kept.
 PAGE_FILE = "results.html"
@@ -52,15 +53,21 @@ class EvaluationReport(Callback):
     Args:
         path: The folder for the results, local or remote.
         reference: Whether to put the paper's numbers beside the results where there are any.
-        examples: How many images of each attack are drawn.
-        gallery: How many images the page shows, over all attacks.
+        examples: How many images of each attack are drawn; 0 for no pictures.
+        gallery: How many images the page shows, over all attacks, at least one of each; 0 for none. Where
+            ``examples`` is 0, too, no image is kept or shown.
 
     Attributes:
         table: The content of ``results.md``; empty until the run has ended.
+
+    Raises:
+        ValueError: If a number is negative.
     """
 
     def __init__(self, path: str, reference: bool = False, examples: int = 6, gallery: int = 100) -> None:
         super().__init__()
+        if min(examples, gallery) < 0:
+            raise ValueError(f"got report.examples {examples} and report.gallery {gallery}; both are at least 0")
         self.path = path
         self.reference = reference
         self.examples = examples
@@ -70,12 +77,18 @@ class EvaluationReport(Callback):
 
     @rank_zero_only
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make sure that the results can be written before there are any, and remove those of an earlier run."""
+        """Make sure that the results can be written before there are any, and remove those of an earlier run.
+
+        What is to be counted is written at once, so that anyone can see how far the run is.
+        """
         publish.prepare_folder(self.path)
         scratch.remove_stale_scratch(self.path)
         present = storage.list_names(self.path)
-        for name in present.intersection(RESULTS_FILES):
+        for name in {*present.intersection(RESULTS_FILES), *self._stale_pictures(trainer, present)}:
             publish.remove(storage.join(self.path, name))
+        module: Any = pl_module
+        if module.kept is not None:
+            publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, module)))
         self._passing = PassingPictures(trainer.datamodule.attacks, self.gallery)  # type: ignore[attr-defined]
 
     @rank_zero_only
@@ -89,9 +102,8 @@ class EvaluationReport(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the first images of each attack for its picture, and those of the gallery, if they happen to come by."""
-        first = min(trainer.datamodule.attacks[batch.attack].shards)  # type: ignore[attr-defined]
-        if batch.shard == first and batch.attack not in self._firsts:
-            self._firsts[batch.attack] = self._first_images(batch)
+        if batch.shard == min(trainer.datamodule.attacks[batch.attack].shards):  # type: ignore[attr-defined]
+            self._keep_first(batch)
         if self._passing.wants(batch.attack, batch.shard):
             pixels = (images.permute(0, 2, 3, 1).cpu().numpy() for images in (batch.clean, batch.adversarial))
             self._passing.see(batch.attack, batch.shard, batch.keys, *pixels)
@@ -107,8 +119,6 @@ class EvaluationReport(Callback):
         if module.kept is not None:
             files[PAGE_FILE] = evaluation_page(self._collect(trainer, module))
         files |= {"results.md": self.table.encode(), "results.csv": to_csv(cells), "results.json": to_json(cells)}
-        if module.kept is not None:
-            publish.replace(storage.join(module.kept.folder, INDEX_FILE), canonical_json(_index(trainer, cells)))
         for name, content in files.items():
             publish.replace(storage.join(self.path, name), content)
         for logger in trainer.loggers:
@@ -121,17 +131,24 @@ class EvaluationReport(Callback):
         A picture that is there and shows just that is taken as it is, so that no shard needs to be read for it.
         """
         files: dict[str, bytes] = {}
-        for attack, folder in trainer.datamodule.attacks.items():  # type: ignore[attr-defined]
-            name, first = f"examples_{attack}.png", min(folder.shards)
+        attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks if self.examples else {}  # type: ignore[attr-defined]
+        for attack, folder in attacks.items():
+            name, first = _picture(attack), min(folder.shards)
             captions = _captions(kept, attack, first, target)[: self.examples]
             source = digest({"shard": folder.shards[first].sha256, "captions": captions, "examples": self.examples})
             files[name] = self._present(name)
             if png_source(files[name]) != source:
-                if attack not in self._firsts:
-                    batch = next(iter(read_pairs([first], {attack: folder}, self.examples)))
-                    self._firsts[attack] = self._first_images(batch)
+                if len(self._firsts.get(attack, ((),))[0]) < min(self.examples, folder.shards[first].samples):
+                    self._firsts.pop(attack, None)
+                    self._keep_first(next(iter(read_pairs([first], {attack: folder}, self.examples))))
                 files[name] = to_png(draw_examples(*self._firsts[attack], captions), source)
         return files
+
+    def _stale_pictures(self, trainer: Trainer, present: Set[str]) -> list[str]:
+        """Return the names of pictures that this run does not make; others' files of such names are left alone."""
+        attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks if self.examples else {}  # type: ignore[attr-defined]
+        others = present - set(map(_picture, attacks))
+        return [name for name in others if fnmatch(name, _picture("*")) and png_source(self._present(name))]
 
     def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
         names = [target.name for target in task.targets]
@@ -146,9 +163,12 @@ class EvaluationReport(Callback):
             seen=self._passing.pictures,
         )
 
-    def _first_images(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        shown = slice(self.examples)
-        return batch.clean[shown].cpu().clone(), batch.adversarial[shown].cpu().clone()
+    def _keep_first(self, batch: PairBatch) -> None:
+        """Add to the first images of an attack as many of a batch of their shard as are still to be shown."""
+        former = self._firsts.get(batch.attack, (batch.clean[:0].cpu(), batch.adversarial[:0].cpu()))
+        more = slice(self.examples - len(former[0]))
+        added = batch.clean[more].cpu(), batch.adversarial[more].cpu()
+        self._firsts[batch.attack] = torch.cat([former[0], added[0]]), torch.cat([former[1], added[1]])
 
     def _present(self, name: str) -> bytes:
         try:
@@ -161,11 +181,16 @@ class EvaluationReport(Callback):
         pictures = {name: Image.open(io.BytesIO(content)) for name, content in files.items() if name.endswith(".png")}
         logger.log_table("transfer", columns=list(rows[0]), data=[list(row.values()) for row in rows])
         logger.log_image("heat_map", [pictures.pop("heat_map.png")])
-        captions = [name.removeprefix("examples_").removesuffix(".png") for name in pictures]
-        logger.log_image("examples", list(pictures.values()), caption=captions)
+        if pictures:
+            captions = [name.removeprefix("examples_").removesuffix(".png") for name in pictures]
+            logger.log_image("examples", list(pictures.values()), caption=captions)
         if PAGE_FILE in files:
             logger.experiment.log({"page": wandb.Html(files[PAGE_FILE].decode(), inject=False)})
         log_inputs(logger, {"attacks": trainer.datamodule.attacks})  # type: ignore[attr-defined]
+
+
+def _picture(attack: str) -> str:
+    return f"examples_{attack}.png"
 
 
 def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> list[str]:
@@ -179,14 +204,14 @@ def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> 
     return [f"{a} -> {b}" for a, b in zip(images.labels, answers[target].predictions, strict=True)]
 
 
-def _index(trainer: Trainer, cells: list[Cell]) -> dict[str, Any]:
-    """Return what the results are of."""
+def _index(trainer: Trainer, task: Any) -> dict[str, Any]:
+    """Return what the results are to be of."""
     attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks  # type: ignore[attr-defined]
     return {
         "attacks": {
             name: {"path": redact(folder.path), "shards": sorted(folder.shards)} for name, folder in attacks.items()
         },
-        "targets": list(dict.fromkeys(cell.target for cell in cells)),
+        "targets": [target.name for target in task.targets],
     }
 
 

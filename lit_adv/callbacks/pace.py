@@ -154,7 +154,9 @@ class Pace(Callback):
     def _share(self, trainer: Trainer) -> float:
         """Return how much of what this run has to do is done."""
         if trainer.state.fn == TrainerFn.FITTING:
-            return (trainer.global_step - self._first_step) / (trainer.estimated_stepping_batches - self._first_step)
+            steps = trainer.estimated_stepping_batches - self._first_step
+            # A run may go on with its last validation.
+            return (trainer.global_step - self._first_step) / steps if steps else 1.0
         images: int = trainer.datamodule.images  # type: ignore[attr-defined]
         return self._images / images if images else 1.0
 

@@ -4,9 +4,10 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from types import FrameType
 from typing import Any
 
@@ -82,21 +83,28 @@ class StopOnSignal(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the other processes: without this one their work would end in waiting for it."""
+        self._trainer = trainer  # the work may not have begun
         _set_handler(LOST, signal.SIG_IGN)  # the others leave, too; let this one write what is queued
         if self.ending is None:
             self._take_along(signal.SIGTERM)
+            if isinstance(exception, PreemptedError):
+                self.ending = exception
         elif trainer.is_global_zero:
             reason = "asked to stop" if isinstance(self.ending, PreemptedError) else "lost another process"
-            logger.warning("%s: %s", reason, self.kept)
+            logger.warning("%s: %s", reason, self._what_is_kept(trainer))
 
     def see_off(self) -> None:
-        """Wait for the processes that Lightning started, if the run was asked to stop."""
+        """Wait for the processes that Lightning started, if the run was asked to stop, but not for too long."""
         if self.ending is None:
             return
         for number in ASKED:
             _set_handler(number, signal.SIG_IGN)  # Lightning has given them back
+        deadline = time.monotonic() + GRACE_SECONDS
         for child in self._children:
-            child.wait()
+            try:
+                child.wait(max(deadline - time.monotonic(), 0))
+            except TimeoutExpired:  # it may wait for this process to meet it
+                child.kill()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Data loader workers inherit the handler.
@@ -114,6 +122,10 @@ class StopOnSignal(Callback):
         for child in self._children:
             child.kill()
         os._exit(status)
+
+    def _what_is_kept(self, trainer: Trainer) -> str:
+        """Return what is kept of the run, and how to go on, for the user."""
+        return self.kept
 
     def _interrupt(self) -> None:
         """Raise :attr:`ending`, now or when it is time."""
@@ -145,7 +157,7 @@ def stoppable() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if os.getpid() == process:  # data loader workers inherit the handler
-            logger.warning("asked to stop before the work began; run the same command again")
+            logger.warning("asked to stop before the work began, or after its end; run the same command again")
             raise PreemptedError
 
     before = {number: signal.getsignal(number) for number in ASKED}

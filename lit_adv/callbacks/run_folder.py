@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loops.evaluation_loop import RestartStage
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_adv.callbacks.lookup import find_callback
@@ -24,22 +25,28 @@ class RunFolder(Callback):
 
     Both are kept as weights for others to load, ``last.safetensors``, and as a checkpoint of the Trainer to go on from,
     ``last.ckpt``. They are written at an epoch's very end, after its validation, where a run can be resumed exactly.
-    So it can within an epoch, from ``midway.ckpt``, which is there until the epoch ends.
+    So it can within an epoch, from ``midway.ckpt``, which is there until the epoch ends. That is written between two
+    steps, and before each validation, with which the run then goes on.
 
     The LightningModule offers the weights, a file's content, as ``saved_weights()``, and logs the robust accuracy.
 
     Args:
         path: The folder, local or remote.
-        midway_minutes: How often to keep what the run has come to within an epoch. A run that is killed, or asked to
-            stop in a validation, loses at most that much, and the validation; one that is asked to stop in a step loses
-            nothing.
+        midway_minutes: How often to keep what the run has come to within an epoch. A run that is killed in a step loses
+            at most that much; one that is asked to stop there, nothing; and both no more than the validation if it was
+            in one.
+
+    Attributes:
+        kept_step: The step, counted from the run's first, from which the run can go on; None while there is none.
     """
 
     def __init__(self, path: str, midway_minutes: float = 15.0) -> None:
         super().__init__()
         self.path = path
         self.midway_minutes = midway_minutes
+        self.kept_step: int | None = None
         self._best = -inf
+        self._validation_due = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make sure that the run can be kept, and replaces no other run.
@@ -58,14 +65,28 @@ class RunFolder(Callback):
             publish.prepare_folder(self.path)
             scratch.remove_stale_scratch(self.path)
 
-    def keep_midway(self, trainer: Trainer) -> None:
-        """Write a checkpoint between two steps; all processes must."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the validation that the checkpoint was written before; Lightning would take it for done."""
+        self.kept_step = trainer.global_step or None
+        if self._validation_due:
+            trainer.fit_loop.epoch_loop.val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION
+
+    def keep_midway(self, trainer: Trainer, validation_due: bool = False) -> None:
+        """Write a checkpoint between two steps; all processes must.
+
+        Args:
+            trainer: The run's.
+            validation_due: Whether a validation comes before the next step.
+        """
+        self._validation_due = validation_due
         trainer.save_checkpoint(storage.join(self.path, _MIDWAY), weights_only=False)
+        self.kept_step = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write weights and checkpoints."""
         score = float(trainer.callback_metrics.get(ROBUST_ACCURACY, -inf))  # there may not be one after every epoch
         names = [LAST]
+        self._validation_due = False
         if score > self._best:
             self._best = score
             names = [BEST, LAST]
@@ -74,6 +95,7 @@ class RunFolder(Callback):
             if trainer.is_global_zero:
                 publish.replace(storage.join(self.path, _WEIGHTS.format(name)), weights)
             trainer.save_checkpoint(storage.join(self.path, _CHECKPOINT.format(name)), weights_only=False)
+        self.kept_step = trainer.global_step
         if trainer.is_global_zero:
             publish.remove(storage.join(self.path, _MIDWAY))
 
@@ -101,11 +123,12 @@ class RunFolder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must know."""
-        return {"best": self._best}
+        return {"best": self._best, "validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over :meth:`state_dict`."""
         self._best = state_dict["best"]
+        self._validation_due = state_dict.get("validation_due", False)  # older versions kept nothing there
 
     def _has(self, name: str) -> bool:
         return name in storage.list_names(self.path)

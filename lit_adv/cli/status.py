@@ -43,18 +43,22 @@ class Status(NamedTuple):
         text: What to print.
         complete: Whether there is nothing more to come.
         page: Makes the page; its argument is the number of seconds after which it loads itself again, None for never.
+            None while there can be no page.
     """
 
     text: str
     complete: bool
-    page: Callable[[float | None], bytes]
+    page: Callable[[float | None], bytes] | None
 
 
 def status(arguments: Sequence[str], prog: str = "lit-adv status") -> int:
-    """Say how far a run is; return 0.
+    """Say how far a run is.
+
+    Returns:
+        0; 130, as shells have it, if watching was ended by Ctrl-C.
 
     Raises:
-        MendableError: If the folder is not that of a run, or storage fails.
+        MendableError: If the folder is not that of a run, it has no page yet, or storage fails.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -69,24 +73,35 @@ def status(arguments: Sequence[str], prog: str = "lit-adv status") -> int:
         nargs="?",
         const=10.0,
         type=_seconds,
-        help="look again and again, every 10 seconds or as many as given, until all is done",
+        help="look again and again, every 10 seconds or as many as given, until nothing more is to come",
     )
     options = parser.parse_args(arguments)
-    while True:
-        try:
-            found = _look(options.folder)
-            if options.html:
-                page = found.page(None if found.complete else options.watch)
-                publish.replace(str(Path(options.html).absolute()), page)
-        except (OSError, ValueError) as error:
-            raise MendableError(printable(str(error))) from error
-        print(found.text, flush=True)
-        if options.html:
-            print(f"page      {Path(options.html).absolute()}", flush=True)
-        if found.complete or options.watch is None:
-            return 0
-        time.sleep(options.watch)
-        print(flush=True)
+    try:
+        while not _tell(options.folder, options.html, options.watch):
+            time.sleep(options.watch)
+            print(flush=True)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _tell(folder: str, html: str | None, watch: float | None) -> bool:
+    """Look, and say what is seen; tell whether that was the last look."""
+    file = None if html is None else str(Path(html).absolute())
+    try:
+        found = _look(folder)
+        if file and found.page:
+            publish.replace(file, found.page(None if found.complete else watch))
+        elif file and watch is None:
+            raise ValueError(
+                f"{redact(folder)} is an evaluation that has no page until all is counted; leave out --html"
+            )
+    except (OSError, ValueError) as error:
+        raise MendableError(printable(str(error))) from error
+    print(found.text, flush=True)
+    if file:
+        print(f"page      {file}" if found.page else "page      when all is counted", flush=True)
+    return found.complete or watch is None
 
 
 def _look(folder: str) -> Status:

@@ -19,7 +19,7 @@ def look(folder: str) -> Status:
 
         return generation_page(status, refresh)
 
-    return Status("\n".join(map(printable, _lines(status))), len(status.done) == status.shards, page)
+    return Status("\n".join(map(printable, _lines(status))), not status.missing, page)
 
 
 def _lines(status: JobStatus) -> list[str]:
@@ -34,10 +34,12 @@ def _lines(status: JobStatus) -> list[str]:
     if totals.images:
         lines.append(f"fooled    {totals.success_rate:.1%} of them fool the surrogate")
     if (speed := status.speed) is not None:
-        lines.append(f"speed     {speed:.2f} images/s in the last tenth of the time")
+        lines.append(f"speed     {speed:.2f} images/s when it last worked")
     if status.missing and (left := status.seconds_left) is not None:
         lines.append(f"left      {duration(left)} at this speed")
     if status.done and (ended := status.done[-1].ended) is not None:
         lines.append(f"latest    {status.done[-1].name}, {duration(time.time() - ended)} ago")
+    if status.failed and not status.missing:
+        lines.append("left      none but what failed, which the same command tries again")
     lines += [f"failed    {line}" for line in describe_skips(status.failures)]
     return lines + [f"skipped   {line}" for line in describe_skips(status.skipped)]

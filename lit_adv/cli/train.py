@@ -35,7 +35,7 @@ class TrainingCLI(ShardCLI):
     data_type = TrainingDataModule
     output_type = RunFolder
     progress_bar = TrainingProgress
-    kept = "what the run has come to is kept; run the same command again, with --ckpt_path last, to go on"
+    kept = "run the same command again, with --ckpt_path last, to go on"
     stop_type = StopTraining
 
     def own_trainer_defaults(self) -> dict[str, Any]:

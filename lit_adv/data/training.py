@@ -21,10 +21,13 @@ from lit_adv.data.training_batches import TrainBatch, TrainingBatches
 from lit_adv.data.training_checks import check_fit, check_in_step, check_same_images, complete_shares, count_clean
 from lit_adv.peers import Peers
 from lit_adv.shards.attacked import AttackedFolder, check_shards, open_attacked, open_paired
-from lit_adv.shards.listing import list_shards
+from lit_adv.shards.job import digest
+from lit_adv.shards.listing import file_name, list_shards
 from lit_adv.shards.skips import add_counts, describe_skips
 
 logger = logging.getLogger(__name__)
+
+_WORKERS = "data.num_workers"
 
 
 class TrainingDataModule(LightningDataModule):
@@ -113,7 +116,8 @@ class TrainingDataModule(LightningDataModule):
         self.attacks: dict[str, AttackedFolder] = {}
         self._clean_shards: dict[str, CleanShard] = {}
         self._left_out: set[str] = set()
-        self._begun: dict[str, int] = {}  # what the order of an epoch's batches rests on, where a run was stopped in it
+        self._begun: dict[str, Any] = {}  # what the order of an epoch's batches rests on, where a run was stopped in it
+        self._dealt_to = num_workers  # data loader workers whose turns order the epoch's batches
 
     def prepare_data(self) -> None:
         """Check that the adversarial shards are whole, and that the sets are made from the same images.
@@ -164,18 +168,24 @@ class TrainingDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run must know that is resumed within an epoch: what the order of its batches rests on."""
-        return self._order
+        return {**self._order, _WORKERS: self._dealt_to}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over :meth:`state_dict`."""
         self._begun = state_dict
+        self._dealt_to = state_dict[_WORKERS]
 
     @property
-    def _order(self) -> dict[str, int]:
+    def _order(self) -> dict[str, int | str]:
         trainer: Any = self.trainer
+        shards = {f"the shards of {name}": digest(dict(folder.shards))[:10] for name, folder in self.sets.items()}
+        if self._clean_shards:
+            counts = {file_name(url): shard.samples for url, shard in self._clean_shards.items()}
+            shards["the shards of data.clean"] = digest(counts)[:10]
         return {
+            **shards,
+            "data.shares": str(self.shares),
             "data.batch_size": self.batch_size,
-            "data.num_workers": self.num_workers,
             "data.shuffle_buffer": self.shuffle_buffer,
             "data.seed": self.seed,
             "processes": trainer.world_size,
@@ -190,18 +200,20 @@ class TrainingDataModule(LightningDataModule):
         """
         trainer: Any = self.trainer
         if not (steps := trainer.fit_loop.epoch_loop.batch_progress.current.ready):
+            self._dealt_to = self.num_workers
             return
+        now = self._order
         other = [
-            f"{name} {self._begun.get(name)} there, {now} now"
-            for name, now in self._order.items()
-            if name != "data.num_workers" and self._begun.get(name) != now
+            f"{name} {self._begun.get(name)} there, {now.get(name)} now"
+            for name in {**now, **self._begun}
+            if name != _WORKERS and self._begun.get(name) != now.get(name)
         ]
         if other:
             raise ValueError(
                 f"the run was stopped within an epoch, which must go on as it began ({'; '.join(other)}): keep these "
                 "settings, or begin the epoch again by naming last.ckpt of the run's folder as --ckpt_path"
             )
-        sampler.skip(steps, self._begun["data.num_workers"])
+        sampler.skip(steps, self._dealt_to)
 
     def val_dataloader(self) -> DataLoader[PairBatch] | list[Any]:
         """Return the batches of this process's validation shards; none without ``validation``."""

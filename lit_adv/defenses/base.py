@@ -52,6 +52,10 @@ class Defense(nn.Module, ABC):
         scores: Tensor = self(images, keys)
         return scores.argmax(1)
 
+    def libraries(self) -> dict[str, str]:
+        """Return the versions, by name, of libraries other than torch that decide its answers."""
+        return {}
+
 
 class Purifier(Defense):
     """A defense that cleans the image and leaves the classifier as it is.

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
+import PIL
 import torch
-from PIL import Image
+from PIL import Image, features
 from torch import Tensor, nn
 
 from lit_adv.defenses.base import Purifier
@@ -34,6 +35,12 @@ def jpeg_round_trip(images: Tensor, quality: int) -> Tensor:
     return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(images.device).float() / 255
 
 
+def jpeg_versions() -> dict[str, str]:
+    """Return the versions of what decides a pixel of :func:`jpeg_round_trip`, by name."""
+    libjpeg = features.version("libjpeg_turbo") or features.version("jpg") or "unknown"
+    return {"Pillow": PIL.__version__, "libjpeg": libjpeg}
+
+
 class JPEGCompression(Purifier):
     """JPEG compression before a classifier.
 
@@ -54,3 +61,7 @@ class JPEGCompression(Purifier):
     def purify(self, images: Tensor, keys: Sequence[str]) -> Tensor:
         """Compress and decompress; see :meth:`Purifier.purify`."""
         return jpeg_round_trip(images, self.quality)
+
+    def libraries(self) -> dict[str, str]:
+        """Return the versions of Pillow and of its libjpeg."""
+        return jpeg_versions()

@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
 from lit_adv.defenses.base import Defense, head_logits
-from lit_adv.defenses.jpeg import jpeg_round_trip
+from lit_adv.defenses.jpeg import jpeg_round_trip, jpeg_versions
 from lit_adv.randomness import keyed_generator
 
 View = Literal["tcd", "ens", "inc", "vgg"]
@@ -98,6 +99,10 @@ class NIPSR3(Defense):
             for factor, logits in zip(_HEADS, head_logits(model, views[member.view]), strict=False):
                 total = total + member.weight * factor * logits.float()
         return total
+
+    def libraries(self) -> dict[str, str]:
+        """Return the versions of Pillow, of its libjpeg and of SciPy."""
+        return {**jpeg_versions(), "scipy": scipy.__version__}
 
 
 def distorted_view(view: View, images: Tensor, keys: Sequence[str], seed: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -155,10 +155,15 @@ def _class_chart(by_class: Mapping[int, Mapping[str, ClassCount]], attacks: Sequ
 def _budget_chart(by_attack: Mapping[str, Sequence[Cell]], methods: Mapping[str, str]) -> Markup | None:
     """Draw the success by budget, target by target, of each method that was given several; None if none was."""
     points: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    met = Counter[tuple[str, int | None]]()
     for attack, row in by_attack.items():
+        method, budget = methods[attack], row[0].budget
+        met[method, budget] += 1
+        if (times := met[method, budget]) > 1:  # a line has one success at each budget
+            method = f"{method} ({times})"
         for cell in row:
             if cell.budget is not None and cell.result.success.total:
-                points[methods[attack], cell.target][cell.budget] = 100 * cell.result.success.value
+                points[method, cell.target][cell.budget] = 100 * cell.result.success.value
     several = {name: dict(sorted(line.items())) for name, line in points.items() if len(line) > 1}
     if not several:
         return None

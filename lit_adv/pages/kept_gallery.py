@@ -22,16 +22,18 @@ class PassingPictures:
         folders: The folders of shards, by the attack's name.
         count: How many images the gallery is to have, over all attacks.
 
-    Attributes:
-        pictures: Of each attack's best candidates so far, by what :func:`keep_pictures` calls them.
     """
 
     def __init__(self, folders: Mapping[str, AttackedFolder], count: int) -> None:
         self._folders = folders
         self._wanted = share_of(count, len(folders))
         self._few = {attack: few_shards(folder.shards) for attack, folder in folders.items()}
-        self._ranks: dict[str, dict[str, bytes]] = {attack: {} for attack in folders}
-        self.pictures: dict[str, Pictures] = {}
+        self._best: dict[str, dict[str, tuple[bytes, Pictures]]] = {attack: {} for attack in folders}
+
+    @property
+    def pictures(self) -> dict[str, Pictures]:
+        """Those of each attack's best candidates so far, by what :func:`keep_pictures` calls them."""
+        return {name: pictures for best in self._best.values() for name, (_, pictures) in best.items()}
 
     def wants(self, attack: str, shard: str) -> bool:
         """Tell whether any image of a shard may be chosen."""
@@ -47,15 +49,15 @@ class PassingPictures:
             clean: uint8 [B, H, W, 3].
             adversarial: uint8 [B, H, W, 3].
         """
-        ranks = self._ranks[attack]
+        best = self._best[attack]
         for number, key in enumerate(keys):
             name, own = _name(self._folders[attack], shard, key), rank(shard, key)
-            if len(ranks) == self._wanted:
-                worst = max(ranks, key=lambda other: ranks[other])
-                if own > ranks[worst]:
+            if len(best) == self._wanted:
+                worst = max(best, key=lambda other: best[other][0])
+                if own > best[worst][0]:
                     continue
-                del ranks[worst], self.pictures[worst]
-            ranks[name], self.pictures[name] = own, draw(clean[number], adversarial[number])
+                del best[worst]
+            best[name] = own, draw(clean[number], adversarial[number])
 
 
 def keep_pictures(
@@ -65,6 +67,8 @@ def keep_pictures(
     seen: Mapping[str, Pictures] | None = None,
 ) -> list[Pictures]:
     """Return the pictures of the chosen images, read from their shards unless they are known, and keep just these.
+
+    If none is chosen, no file of pictures stays.
 
     Args:
         chosen: The images of each shard one after the other.
@@ -83,7 +87,9 @@ def keep_pictures(
     made = read_pictures([chosen[number] for number in missing], folders)
     known |= {names[number]: pictures for number, pictures in zip(missing, made, strict=True)}
     pictures = {name: known[name] for name in names}
-    if pictures != kept:
+    if not names:
+        publish.remove(storage.join(folder, GALLERY_FILE))
+    elif pictures != kept:
         publish.replace(storage.join(folder, GALLERY_FILE), (json.dumps(pictures, indent=1) + "\n").encode())
     return [pictures[name] for name in names]
 

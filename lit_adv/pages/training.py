@@ -13,6 +13,8 @@ from lit_adv.shards import storage
 from lit_adv.shards.remote import redact
 
 HISTORY_FILE = "history.json"
+#: What the names of a validation's numbers, and of the loss's terms, begin with.
+VALIDATION, TERMS = "val/", "train/loss/"
 _CONFIG = "config.yaml"
 _CLEAN, _ROBUST = "val/clean_accuracy", "val/robust_accuracy"
 _LOSS, _RATE, _SPEED = "train/loss", "learning_rate", "train/images_per_second"
@@ -25,15 +27,27 @@ class History(NamedTuple):
 
     Attributes:
         steps: For each logged step its numbers by name, with ``epoch`` (from 0) and ``step``.
-        epochs: The same at the end of each epoch.
+        epochs: For each epoch that has ended, the numbers that are known at its end alone, with the same.
         sets: The folders of shards: for ``training`` and ``validation``, by name, their ``path`` and ``images``.
         planned_epochs: How many epochs the run is to have; not positive if that is not known.
+        ended: Whether the run has come to its end, be it before them.
     """
 
     steps: list[Row]
     epochs: list[Row]
     sets: dict[str, dict[str, dict[str, Any]]]
     planned_epochs: int
+    ended: bool = False
+
+    @property
+    def done_epochs(self) -> int:
+        """How many epochs are done, whether or not each has left a row."""
+        return int(self.epochs[-1]["epoch"]) + 1 if self.epochs else 0
+
+    @property
+    def latest(self) -> Row:
+        """The latest value of each number."""
+        return {name: value for row in [*self.epochs, *self.steps[-1:]] for name, value in row.items()}
 
 
 def read_history(folder: str) -> History:
@@ -46,7 +60,7 @@ def read_history(folder: str) -> History:
     url = storage.join(folder, HISTORY_FILE)
     record = storage.read_json(url)
     damaged = ValueError(f"{redact(url)} is damaged")
-    if not isinstance(record, dict) or record.keys() != set(History._fields):
+    if not isinstance(record, dict) or {"ended", *record} != set(History._fields):  # older versions do not say
         raise damaged
     history = History(**record)
     if not (all(map(_are_rows, (history.steps, history.epochs))) and _are_sets(history.sets)):
@@ -79,9 +93,8 @@ def training_page(folder: str, history: History, refresh: float | None = None) -
         history: What the run has logged.
         refresh: The number of seconds after which the page loads itself again; None for never.
     """
-    latest = history.epochs[-1] if history.epochs else {}
     best = max(history.epochs, key=lambda row: row.get(_ROBUST, -1.0), default={})
-    names = sorted({name for row in history.epochs for name in row if name.startswith("val/")} - {_CLEAN, _ROBUST})
+    names = sorted({name for row in history.epochs for name in row if name.startswith(VALIDATION)} - {_CLEAN, _ROBUST})
     shown = [name for name in (_CLEAN, _ROBUST, *names) if any(name in row for row in history.epochs)]
     losses = sorted({name for row in [*history.steps, *history.epochs] for name in row if name.startswith(_LOSS)})
     return render(
@@ -89,10 +102,10 @@ def training_page(folder: str, history: History, refresh: float | None = None) -
         refresh=refresh,
         folder=redact(folder),
         history=history,
-        latest=latest,
+        latest=history.latest,
         best=best,
         names=shown,
-        loss_chart=_chart(history.steps, losses, "loss", log_y=True),
+        loss_chart=_chart([*history.steps, *history.epochs], losses, "loss", log_y=True),
         accuracy_chart=_chart(history.epochs, shown, "accuracy (%)", percent=True),
         rate_chart=_chart(history.steps, [_RATE], "learning rate"),
         speed_chart=_chart(history.steps, [_SPEED], "images/s", from_zero=True),
@@ -115,7 +128,7 @@ def _chart(
         points = [(row["epoch"] + 1 if by_epoch else row["step"], scale * row[name]) for row in rows if name in row]
         if len(points) > 1 or (points and by_epoch):
             x, y = zip(*points, strict=True)
-            lines[name.removeprefix("val/").removeprefix("train/")] = (x, y)
+            lines[name.removeprefix(VALIDATION).removeprefix("train/")] = (x, y)
     if not lines:
         return None
     positive = all(value > 0 for _, y in lines.values() for value in y)

@@ -16,6 +16,9 @@ from typing import Any, Self
 #: The folder of these files, beside the results.
 COUNTS_FOLDER = "counts"
 
+#: In that folder: which attacks, shards and targets the evaluation is of.
+INDEX_FILE = "index.json"
+
 #: L2 distances are kept in these units, as integers: their sum does not depend on its order.
 L2_UNIT = 2.0**-24
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NamedTuple
 
 from lit_adv.shards import storage
@@ -16,7 +17,20 @@ from lit_adv.shards.sidecar import Skipped, finished, read_sidecars
 from lit_adv.shards.skips import SkipCount, count_skips
 
 _PARTS = 40  # of the time, in each of which the speed is taken
-_LATELY = 4  # of these parts
+_LATELY = 8  # times what a shard takes; shards that are not done yet are missing at its end
+
+
+class _Span(NamedTuple):
+    """When a shard was made, in seconds since 1970, and its images, which are spread evenly over that time."""
+
+    begin: float
+    end: float
+    images: int
+
+    def images_since(self, begin: float, end: float = inf) -> float:
+        """Return how many images came in a time."""
+        within = min(end, self.end) - max(begin, self.begin)
+        return self.images * max(within, 0.0) / max(self.end - self.begin, 1e-9)
 
 
 class DoneShard(NamedTuple):
@@ -85,30 +99,39 @@ class JobStatus:
 
     @property
     def speeds(self) -> list[Speed]:
-        """The speed over time; nothing where storage does not say when a shard was done.
-
-        Each shard's images are spread evenly over the time that it took. A pause of the job is a time without images.
-        """
-        spans = [(shard.ended - shard.seconds, shard.ended, shard.images) for shard in self.done if shard.ended]
-        if not spans:
+        """The speed over time, pauses among it; nothing where it is not known when shards were done."""
+        if not (spans := self._spans):
             return []
-        start, end = min(begin for begin, _, _ in spans), max(end for _, end, _ in spans)
+        start, end = min(span.begin for span in spans), max(span.end for span in spans)
         part = max(end - start, 1e-3) / _PARTS
         speeds = []
         for number in range(_PARTS):
-            low, high = start + number * part, start + (number + 1) * part
-            images = sum(
-                images * max(min(high, last) - max(low, first), 0) / max(last - first, 1e-9)
-                for first, last, images in spans
-            )
+            low = start + number * part
+            images = sum(span.images_since(low, low + part) for span in spans)
             speeds.append(Speed((number + 1) * part, images / part))
         return speeds
 
     @property
     def speed(self) -> float | None:
-        """Images a second in the last tenth of the time; None if that is not known."""
-        lately = self.speeds[-_LATELY:]
-        return sum(part.images_per_second for part in lately) / len(lately) if lately else None
+        """Images a second of late, in the time in which any process worked; None if that is not known."""
+        if not (spans := self._spans):
+            return None
+        latest = spans[-_LATELY:]
+        wanted = _LATELY * sum(span.end - span.begin for span in latest) / len(latest)
+        busy = 0.0
+        for begin, end in reversed(_unite(spans)):
+            since = max(begin, end - (wanted - busy))
+            busy += end - since
+            if busy >= wanted:
+                break
+        return sum(span.images_since(since) for span in spans) / max(busy, 1e-3)
+
+    @property
+    def _spans(self) -> list[_Span]:
+        """When shards were made, by their end; nothing where that is not known, as in a copy that has new times."""
+        spans = [_Span(shard.ended - shard.seconds, shard.ended, shard.images) for shard in self.done if shard.ended]
+        at_once = len(spans) > 1 and spans[-1].end - spans[0].end < min(span.end - span.begin for span in spans)
+        return [] if at_once else spans
 
     @property
     def seconds_left(self) -> float | None:
@@ -153,6 +176,17 @@ def read_status(folder: str) -> JobStatus:
         skipped=count_skips(sample for sidecar in sidecars for sample in sidecar.skipped),
         versions={name: version for sidecar in sidecars for name, version in sidecar.versions.items()},
     )
+
+
+def _unite(spans: Sequence[_Span]) -> list[tuple[float, float]]:
+    """Return the times in which any of the shards was made, in order and apart."""
+    united: list[tuple[float, float]] = []
+    for begin, end, _ in sorted(spans):
+        if united and begin <= united[-1][1]:
+            united[-1] = united[-1][0], max(united[-1][1], end)
+        else:
+            united.append((begin, end))
+    return united
 
 
 def duration(seconds: float) -> str:

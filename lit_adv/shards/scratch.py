@@ -15,6 +15,7 @@ from lit_adv.shards.storage import local_path
 
 # The name says whose the file is: only the host that made it can tell whether its maker still lives.
 _PARTIAL = ".partial"
+_SHOWN = 100  # bytes of the name of what is made: a host's has up to 64, and a file's no more than 255
 _SCRATCH_SUFFIX = f".{platform.node() or 'localhost'}{_PARTIAL}"
 
 
@@ -30,8 +31,9 @@ def scratch_file(destination: str, name: str) -> Iterator[BufferedRandom]:
         The file, open for reading and writing; its ``name`` is its path.
     """
     folder = _scratch_folder(destination)
+    shown = name.encode()[:_SHOWN].decode(errors="ignore")
     while True:
-        path = folder / f".{name}.{uuid4().hex}{_SCRATCH_SUFFIX}"
+        path = folder / f".{shown}.{uuid4().hex}{_SCRATCH_SUFFIX}"
         with path.open("x+b") as file:
             try:
                 with suppress(OSError):  # without locks, nobody can take the file for a stale one either

@@ -207,11 +207,14 @@ class FittingTask(LightningModule, ABC):
 
     def on_train_epoch_end(self) -> None:
         """Log the mean of each term of the loss over the epoch's images, those of all processes."""
-        sums = self._sum_terms()
+        means = self.mean_terms()
         self._term_sums.clear()
-        for name, (total, images) in sums.items():
-            if images:
-                self.log(f"train/loss/{name}", total / images, sync_dist=True)
+        for name, mean in means.items():
+            self.log(f"train/loss/{name}", mean, sync_dist=True)
+
+    def mean_terms(self) -> dict[str, float]:
+        """Return the mean of each term of the loss over the epoch's images so far; all processes must ask for it."""
+        return {name: total / images for name, (total, images) in self._sum_terms().items() if images}
 
     def _sum_terms(self) -> dict[str, list[float]]:
         """Return, for each term of the loss, its sum over the images of all processes so far, and their number."""

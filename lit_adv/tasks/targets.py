@@ -28,7 +28,7 @@ class Target:
         module: A classifier or a defense.
         weights: Digests of the weights of all classifiers in it.
         record: All that decides its answers, of JSON's types: what the user wrote but for the name, a digest of all
-            weights, what each classifier expects of images.
+            weights, what each classifier expects of images, and the versions of libraries, if a defense has any.
     """
 
     name: str
@@ -178,6 +178,9 @@ def _record(settings: Mapping[str, Any], module: nn.Module, digest: Callable[[nn
         "weights_sha256": digest(module),
         "classifiers": [classifier.settings for classifier in classifiers],
     }
+    libraries = [part.libraries() for part in module.modules() if isinstance(part, Defense)]
+    if any(libraries):
+        record["libraries"] = {name: version for versions in libraries for name, version in versions.items()}
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
     return plain
 

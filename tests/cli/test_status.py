@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lit_adv.cli.main import run as main
 from lit_adv.errors import MendableError
+from lit_adv.shards.failures import record_failure
 from tests import tiny_job, tiny_shards
 
 pytestmark = [
@@ -73,6 +75,27 @@ def test_it_watches_until_all_is_done(half: Path, finished: Path, tmp_path: Path
     assert "shards    2 of 2 done, 0 failed, 0 missing\n" in rest
     assert process.returncode == 0
     assert "refresh" not in page.read_text()
+
+
+def test_ctrl_c_ends_watching_quietly(half: Path) -> None:
+    command = [sys.executable, "-m", "lit_adv", "status", str(half), "--watch", "0.2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, complaints) == (130, "")
+
+
+def test_watching_ends_where_only_failed_shards_are_left(half: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record_failure(str(half), "s1", "it is cut off")
+    assert main(["status", str(half), "--watch"]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 done, 1 failed, 0 missing" in said
+    assert "left      none but what failed, which the same command tries again\n" in said
 
 
 @pytest.mark.parametrize(

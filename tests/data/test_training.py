@@ -297,6 +297,57 @@ def test_a_run_resumed_at_an_epoch_s_end_sees_what_an_uninterrupted_one_sees(
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_run_stopped_twice_within_an_epoch_sees_each_batch_once_whatever_workers_there_are(
+    sets: dict[str, str], tmp_path: Path
+) -> None:
+    def run(workers: int, resume: Path | None = None) -> tuple[Recorder, Path]:
+        """Run to the end, keeping each step in a folder of its own."""
+        kept = tmp_path / str(len(list(tmp_path.iterdir())))
+        keep = ModelCheckpoint(kept, "{step}", every_n_train_steps=1, save_top_k=-1)
+        return fit(open_data(adversarial=sets, num_workers=workers), 2, [keep], resume and str(resume)), kept
+
+    whole, kept = run(2)
+    once, kept = run(0, kept / "step=2.ckpt")
+    twice, _ = run(3, kept / "step=3.ckpt")
+    began, ended = ([seen for seen in module.seen if seen[0] == 0] for module in (whole, twice))
+    assert [*whole.seen[:2], *once.seen[:1], *ended] == began
+    # The next epoch is dealt to those workers that there are now.
+    assert twice.seen[len(ended) :] == run(3)[0].seen[len(began) :]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"adversarial": "other"}, r"\(the shards of strong \w{10} there, \w{10} now\)"),
+        ({"adversarial": "renamed"}, r"the shards of strongest None there, \w{10} now"),
+        ({"adversarial": "fewer"}, r"the shards of strong \w{10} there, None now"),
+        (
+            {"shares": {"weak": 3, "strong": 1}},
+            r"\(data.shares {'weak': 0.5, 'strong': 0.5, 'self': 0.0} there, {'weak': 0.75",
+        ),
+        ({"clean": "more/more-0.tar"}, r"the shards of data.clean \w{10} there, \w{10} now"),
+        ({"batch_size": 4}, r"data.batch_size 3 there, 4 now; batches an epoch 7 there, 6 now"),
+    ],
+)
+def test_an_epoch_goes_on_with_what_it_began_with_or_not_at_all(
+    sets: dict[str, str], folders: Path, settings: dict[str, Any], message: str
+) -> None:
+    chosen = {
+        "other": {**sets, "strong": sets["weak"]},
+        "renamed": {"weak": sets["weak"], "strongest": sets["strong"]},
+        "fewer": {"weak": sets["weak"]},
+    }
+    begun: dict[str, Any] = {"adversarial": sets, "clean": str(folders / "more")}
+    changed = {name: chosen.get(value, value) if name == "adversarial" else value for name, value in settings.items()}
+    if "clean" in changed:
+        changed["clean"] = str(folders / changed["clean"])
+    data = open_data(**begun | changed)
+    data.load_state_dict(open_data(**begun).state_dict())
+    data.trainer.fit_loop.epoch_loop.batch_progress.current.ready = 2
+    with pytest.raises(ValueError, match=message):
+        next(iter(data.train_dataloader()))
+
+
 @pytest.fixture(scope="module")
 def fits_of_two(sets: dict[str, str], folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The notes of fits in two processes, by batch size."""

@@ -1,6 +1,7 @@
 """The page of an evaluation as a file: whole, small enough, the same each time, and safe whatever names data have."""
 
 import base64
+import json
 import re
 from dataclasses import replace
 from io import BytesIO
@@ -51,6 +52,23 @@ def test_50_targets_20_attacks_and_200_images_take_at_most_8_megabytes() -> None
     assert len(evaluation_page(evaluation)) <= 8_000_000
 
 
+def test_a_budget_that_comes_twice_for_a_method_is_another_line() -> None:
+    evaluation = make_evaluation(["a", "b", "c", "d"])
+    page = evaluation_page(evaluation).decode()
+    assert "(2)" not in page
+    cells = [cell._replace(budget={"c": 4, "d": 8}.get(cell.attack, cell.budget)) for cell in evaluation.cells]
+    page = evaluation_page(replace(evaluation, cells=cells)).decode()
+    for target in ("white", "first unseen", "second unseen"):
+        assert f" mi_fgsm, {target}<" in page
+        assert f" mi_fgsm (2), {target}<" in page
+
+
+def test_names_that_differ_in_case_alone_can_be_chosen_apart() -> None:
+    page = evaluation_page(make_evaluation(["PGD", "pgd"])).decode()
+    assert '<option value="PGD">PGD</option>' in page
+    assert '<option value="pgd">pgd</option>' in page
+
+
 def test_the_gallery_is_chosen_by_key_and_the_same_for_all_attacks() -> None:
     outcomes = make_evaluation(images=100).outcomes
     chosen = choose(outcomes, 20)
@@ -99,10 +117,39 @@ def test_what_comes_by_is_enough_for_the_gallery_and_little_is_held(tmp_path: Pa
     assert sorted(shown) == sorted(passing.pictures.values())
 
 
+def test_attacks_with_the_same_shards_each_have_their_pictures(tmp_path: Path) -> None:
+    folder = open_attacked(str(make_attacked(tmp_path, "mi_fgsm")))
+    folders, gone = {"a": folder, "b": folder}, replace(folder, path="/gone")
+    passing, parts = PassingPictures(folders, 4), []
+    for name in reversed(folder.shards):
+        keys = [f"k{n}" for n in range(folder.shards[name].samples)]
+        pixels = np.random.default_rng(len(keys)).integers(0, 256, (2, len(keys), 32, 32, 3), np.uint8)
+        for attack in folders:
+            parts.append(Outcomes(attack, name, keys, *[np.zeros((1, len(keys)), np.int32)] * 3))
+            passing.see(attack, name, keys, *pixels)
+    shown = keep_pictures(choose(parts, 4), dict.fromkeys(folders, gone), str(tmp_path), passing.pictures)
+    assert shown[:2] == shown[2:]
+    assert sorted(shown[:2]) == sorted(passing.pictures.values())
+
+
 def test_no_gallery_is_no_gallery() -> None:
     evaluation = make_evaluation(gallery=0)
     assert evaluation.gallery == []
     assert "Images</h2>" not in evaluation_page(evaluation).decode()
+
+
+def evaluate(attacks: dict[str, Path], report: Path, *extra: str) -> None:
+    folders = json.dumps({name: str(folder) for name, folder in attacks.items()})
+    main([
+        "test",
+        f"--data.attacks={folders}",
+        f"--model.targets=['{LINEAR}', '{OTHER}']",
+        f"--report.path={report}",
+        "--data.batch_size=3",
+        "--trainer.logger=false",
+        "--trainer.accelerator=cpu",
+        *extra,
+    ])  # fmt: skip
 
 
 def test_an_evaluation_writes_its_page_with_the_images_of_its_shards(
@@ -110,16 +157,7 @@ def test_an_evaluation_writes_its_page_with_the_images_of_its_shards(
 ) -> None:
     attacked = make_attacked(tmp_path, "mi_fgsm")
     report = tmp_path / "report"
-    main([
-        "test",
-        f"--data.attacks={{'mi<i>': '{attacked}'}}",
-        f"--model.targets=['{LINEAR}', '{OTHER}']",
-        f"--report.path={report}",
-        "--report.gallery=5",
-        "--data.batch_size=3",
-        "--trainer.logger=false",
-        "--trainer.accelerator=cpu",
-    ])  # fmt: skip
+    evaluate({"mi<i>": attacked}, report, "--report.gallery=5")
     page = (report / "results.html").read_text()
     assert f"page      {report}/results.html" in capsys.readouterr().out
     pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)
@@ -129,3 +167,27 @@ def test_an_evaluation_writes_its_page_with_the_images_of_its_shards(
     assert "<i>" not in page
     assert f"lit-adv test --config {report}/config.yaml" in page
     assert f"lit-adv generate --config {attacked}/config.yaml" in page
+
+
+def test_no_image_is_kept_or_shown_where_none_is_wanted(tmp_path: Path) -> None:
+    attacked, report = make_attacked(tmp_path, "mi_fgsm"), tmp_path / "report"
+    evaluate({"mi": attacked}, report)
+    (report / "examples_of_mine.png").write_bytes(b"no picture of an attack")
+    images = {"gallery.json", "examples_mi.png"}
+    before = {path.name for path in report.iterdir()}
+    assert images < before
+    evaluate({"mi": attacked}, report, "--report.gallery=0", "--report.examples=0")
+    assert {path.name for path in report.iterdir()} == before - images
+    assert "data:image" not in (report / "results.html").read_text()
+    for wrong in ("gallery", "examples"):
+        with pytest.raises(ValueError, match=f"report.{wrong} -1"):
+            evaluate({"mi": attacked}, report, f"--report.{wrong}=-1")
+
+
+def test_the_first_images_are_drawn_however_small_the_batches_and_other_attacks_pictures_go(tmp_path: Path) -> None:
+    attacked, report = make_attacked(tmp_path, "mi_fgsm"), tmp_path / "report"
+    evaluate({"before": attacked}, report, "--data.batch_size=1")
+    evaluate({"mi": attacked}, report, "--data.batch_size=1", "--report.examples=3")
+    assert [path.name for path in report.glob("examples_*")] == ["examples_mi.png"]
+    with Image.open(report / "examples_mi.png") as picture:
+        assert picture.width == 4 + 3 * (32 + 4)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from lit_adv.callbacks.writer import GenerationFailedError
 from lit_adv.shards import storage
 from lit_adv.shards.failures import read_failures, record_failure
-from lit_adv.shards.job_status import read_status
+from lit_adv.shards.job_status import JobStatus, read_status
 from lit_adv.shards.verify import verify
 from tests import tiny_job, tiny_shards
 
@@ -75,6 +76,38 @@ def test_the_speed_is_that_of_the_time_in_which_the_images_came(folder: Path, tm
     assert [part.images_per_second for part in status.speeds] == pytest.approx([0.04] * 40)
     assert status.speed == pytest.approx(0.04)
     assert status.seconds_left == 0.0
+
+
+def look_at(folder: Path, out: Path, ends: Sequence[float], seconds: float = 100.0, missing: int = 0) -> JobStatus:
+    """Return the status of a job whose shards have 4 images each and ended at these times."""
+    shutil.copytree(folder / "out", out)
+    sidecar = json.loads((out / "s0.json").read_text())
+    names = [f"s{number:03d}" for number in range(len(ends) + missing)]
+    (out / "_shards.json").write_text(json.dumps(names))
+    for name, ended in zip(names, ends, strict=False):
+        (out / f"{name}.tar").touch()
+        (out / f"{name}.json").write_text(json.dumps(sidecar | {"seconds_total": seconds}))
+        os.utime(out / f"{name}.json", (ended, ended))
+    return read_status(str(out))
+
+
+def test_a_pause_changes_neither_the_speed_nor_the_time_left(folder: Path, tmp_path: Path) -> None:
+    ends = [1_000_000 + 100 * number for number in range(10)]
+    paused = [*ends, *(end + 86400 for end in ends[-3:])]
+    status = look_at(folder, tmp_path / "out", paused, missing=5)
+    assert len(status.done) == 13
+    assert status.speed == pytest.approx(0.04)
+    assert status.seconds_left == pytest.approx(500)
+
+
+def test_the_speed_is_that_of_all_processes_together(folder: Path, tmp_path: Path) -> None:
+    ends = [1_000_000 + 25 * number for number in range(80)]  # four at a time
+    assert look_at(folder, tmp_path / "out", ends).speed == pytest.approx(0.16, rel=0.07)
+
+
+def test_the_speed_of_a_copy_with_new_times_is_not_known(folder: Path, tmp_path: Path) -> None:
+    status = look_at(folder, tmp_path / "out", [1_000_000 + 0.01 * number for number in range(20)], missing=1)
+    assert (status.speed, status.speeds, status.seconds_left) == (None, [], None)
 
 
 def test_a_failed_shard_that_is_made_after_all_leaves_no_trace(folder: Path, tmp_path: Path) -> None:

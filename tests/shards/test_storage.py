@@ -159,3 +159,9 @@ def test_files_of_a_killed_process_are_removed_those_of_a_living_one_are_not(tmp
         assert list(tmp_path.iterdir()) == [Path(alive.name)]
         assert not dead.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_as_long_a_name_as_there_can_be_is_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "ü" * 127):
+        publish.replace(str(tmp_path / name), b"content")
+        assert (tmp_path / name).read_bytes() == b"content"

@@ -7,14 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from lightning.pytorch import Trainer
+from PIL import features
 
 from lit_adv.callbacks.evaluation_report import EvaluationReport
+from lit_adv.cli import status
+from lit_adv.cli.main import run as main
 from lit_adv.data.evaluation import EvaluationDataModule
+from lit_adv.errors import MendableError
 from lit_adv.shards import counted_shard, storage
 from lit_adv.shards.attacked import open_attacked
 from lit_adv.shards.counts import ShardAnswers, ShardImages, counts_file
@@ -187,6 +192,20 @@ def test_a_defense_with_another_option_is_shown_all_again(
     assert "target.settings.sigma: 0.5 there, 0.25 now" in line
 
 
+def test_another_libjpeg_shows_all_again_to_the_defenses_that_use_it_alone(
+    attacks: dict[str, str], tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    compressed = f"defense:jpeg({OTHER}, quality=50)"
+    evaluate(attacks, tmp_path, [LINEAR, compressed])
+    seen.clear()
+    monkeypatch.setattr(features, "version", lambda name: "0.9")
+    evaluate(attacks, tmp_path, [LINEAR, compressed])
+    assert (seen[LINEAR], seen[compressed]) == (0, 13 * 3)
+    [line] = [line for line in caplog.messages if "counted again" in line]
+    assert "target.libraries.libjpeg: " in line
+
+
 def test_another_batch_size_may_change_last_bits_so_all_is_counted_again(
     attacks: dict[str, str], report: Path, results: bytes, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,8 +238,9 @@ def test_the_files_hold_what_every_target_said_of_every_image(attacks: dict[str,
 
 
 def test_a_run_that_does_not_end_leaves_no_results_that_look_complete(
-    attacks: dict[str, str], report: Path, results: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    attacks: dict[str, str], report: Path, results: bytes, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     shown = EvaluationTask.test_step
 
     def stop_in_the_third_step(task: EvaluationTask, batch: Any, batch_idx: int) -> Any:
@@ -233,6 +253,16 @@ def test_a_run_that_does_not_end_leaves_no_results_that_look_complete(
         evaluate(attacks, report, [*TARGETS, OTHER])
     monkeypatch.undo()
     assert not list(report.glob("results.*"))
+    # The folder tells how far it is, and of what.
+    monkeypatch.setattr(status.time, "sleep", Mock(side_effect=KeyboardInterrupt))
+    assert main(["status", str(report), "--html", str(report / "page.html"), "--watch"]) == 130
+    said = capsys.readouterr().out
+    kept = len(list((report / "counts").glob("*.json"))) - 1 - 6  # an index, and the images of each shard
+    assert f"counts    {kept} of 18 are kept, " in said
+    assert "page      when all is counted\n" in said
+    with pytest.raises(MendableError, match="has no page until all is counted"):
+        main(["status", str(report), "--html", str(report / "page.html")])
+    monkeypatch.undo()
     assert evaluate(attacks, report) == results
 
 
