@@ -6,7 +6,7 @@ directions compare them, and copies differ more than points do.
 
 from collections.abc import Sequence
 from itertools import product
-from math import gcd, lcm, prod
+from math import gcd, prod
 from typing import Literal
 
 import torch
@@ -20,9 +20,9 @@ CopyOrder = Literal["in_turn", "drawn"]
 def copies_in_turn(counts: Sequence[int], steps: int, a_step: int) -> list[list[tuple[Copy, ...]]]:
     """Return which copies each step sees when all take turns.
 
-    Each view's own copies take turns, so that few steps see all of them, not many of one view with one of another.
-    Where two views would keep step with each other, the second is shifted by one after each common multiple, so that
-    each copy of the one meets each of the other before any meet again.
+    They turn as the digits of a counter, the last view's fastest: what the gradient adds up to in the momentum is worth
+    more where the first view, as the scale, changes seldom. Where there are more copies than turns, the slow digits
+    turn sooner, so that few turns still show all copies of each view.
 
     Args:
         counts: Number of copies of each view.
@@ -34,11 +34,14 @@ def copies_in_turn(counts: Sequence[int], steps: int, a_step: int) -> list[list[
 
     Example:
         >>> copies_in_turn([2, 2], steps=4, a_step=1)
-        [[(0, 0)], [(1, 1)], [(0, 1)], [(1, 0)]]
+        [[(0, 0)], [(0, 1)], [(1, 0)], [(1, 1)]]
+        >>> copies_in_turn([2, 2], steps=2, a_step=1)
+        [[(0, 0)], [(1, 1)]]
     """
     if a_step == prod(counts):
         return [list(product(*map(range, counts)))] * steps
-    return [[_in_turn(counts, t * a_step + i) for i in range(a_step)] for t in range(steps)]
+    turns = min(steps * a_step, prod(counts))
+    return [[_in_turn(counts, turns, t * a_step + i) for i in range(a_step)] for t in range(steps)]
 
 
 def drawn_copies(
@@ -67,14 +70,13 @@ def steps_until_copies_repeat(copies: int, a_step: int, order: CopyOrder) -> int
     return copies // gcd(copies, a_step) if order == "in_turn" else 1
 
 
-def _in_turn(counts: Sequence[int], place: int) -> tuple[int, ...]:
-    """Return the copy of each view at a place in an endless sequence, which repeats after the product of all counts."""
+def _in_turn(counts: Sequence[int], turns: int, turn: int) -> tuple[int, ...]:
+    """Return the copy of each view at a turn, where all copies are to be shown in so many turns, or as many as can."""
     own: list[int] = []
-    before = 1
+    changes = 1  # of this view's copy in all these turns; none changes more than once a turn
     for count in counts:
-        shift = place // lcm(before, count) % gcd(before, count)
-        own.append((place + shift) % count)
-        before *= count
+        changes *= count
+        own.append((turn * min(changes, turns) // turns) % count)
     return tuple(own)
 
 

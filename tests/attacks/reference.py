@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -189,21 +190,20 @@ def _copies_of_steps(settings: dict[str, Any], key: str, counts: list[int], step
     every_copy = list(itertools.product(*map(range, counts)))
     a_step = settings.get("copies_a_step") or len(every_copy)
     if settings.get("copy_order", "in_turn") == "in_turn":
-        endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts))
+        endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts, steps * a_step))
         return [[next(endless) for _ in range(a_step)] for _ in range(steps)]
     numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, len(every_copy))[0].tolist()
     return [[every_copy[i] for i in sorted(range(len(every_copy)), key=row.__getitem__)[:a_step]] for row in numbers]
 
 
-def in_turn(counts: list[int]) -> list[tuple[int, ...]]:
-    """Return every copy once: the views' turns side by side, and each turn shifted by one when they would repeat."""
-    sequence: list[tuple[int, ...]] = [()]
+def in_turn(counts: list[int], turns: int) -> list[tuple[int, ...]]:
+    """Return the copies of a round: each view's is held for its share of the turns, and for one at least."""
+    turns = min(turns, math.prod(counts))
+    sequence: list[tuple[int, ...]] = [()] * turns
+    hold = Fraction(turns)
     for count in counts:
-        common = math.lcm(len(sequence), count)
-        rounds = math.gcd(len(sequence), count)
-        sequence = [
-            (*sequence[i % len(sequence)], (i + shift) % count) for shift in range(rounds) for i in range(common)
-        ]
+        hold /= count
+        sequence = [(*copies, int(turn / max(hold, 1)) % count) for turn, copies in enumerate(sequence)]
     return sequence
 
 
