@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,10 @@ def test_it_watches_until_all_is_done(half: Path, finished: Path, tmp_path: Path
 
 def test_ctrl_c_ends_watching_quietly(half: Path) -> None:
     command = [sys.executable, "-m", "lit_adv", "status", str(half), "--watch", "0.2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs in the background of a script ignore it
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    ) as process:
         assert process.stdout is not None
         try:
             process.stdout.readline()
