@@ -41,7 +41,7 @@ def copies_in_turn(counts: Sequence[int], steps: int, a_step: int) -> list[list[
     if a_step == prod(counts):
         return [list(product(*map(range, counts)))] * steps
     turns = min(steps * a_step, prod(counts))
-    return [[_in_turn(counts, turns, t * a_step + i) for i in range(a_step)] for t in range(steps)]
+    return [[_own_copies(counts, turns, t * a_step + i) for i in range(a_step)] for t in range(steps)]
 
 
 def drawn_copies(
@@ -62,7 +62,7 @@ def drawn_copies(
     """
     uniform = keyed_uniform(seed, "scale copies", keys, steps, prod(counts))
     drawn = uniform.argsort(dim=2, stable=True)[..., :a_step].to(device)
-    return [[_split(counts, drawn[:, t, i]) for i in range(a_step)] for t in range(steps)]
+    return [[_own_copies(counts, prod(counts), drawn[:, t, i]) for i in range(a_step)] for t in range(steps)]
 
 
 def steps_until_copies_repeat(copies: int, a_step: int, order: CopyOrder) -> int:
@@ -70,20 +70,11 @@ def steps_until_copies_repeat(copies: int, a_step: int, order: CopyOrder) -> int
     return copies // gcd(copies, a_step) if order == "in_turn" else 1
 
 
-def _in_turn(counts: Sequence[int], turns: int, turn: int) -> tuple[int, ...]:
+def _own_copies(counts: Sequence[int], turns: int, turn: Copy) -> tuple[Copy, ...]:
     """Return the copy of each view at a turn, where all copies are to be shown in so many turns, or as many as can."""
-    own: list[int] = []
+    own: list[Copy] = []
     changes = 1  # of this view's copy in all these turns; none changes more than once a turn
     for count in counts:
         changes *= count
         own.append((turn * min(changes, turns) // turns) % count)
     return tuple(own)
-
-
-def _split(counts: Sequence[int], copy: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Say for each view which of its own copies one of all is; those of the last view change fastest."""
-    own = []
-    for count in reversed(counts):
-        own.append(copy % count)
-        copy = copy // count
-    return tuple(reversed(own))

@@ -131,8 +131,7 @@ class EvaluationReport(Callback):
         A picture that is there and shows just that is taken as it is, so that no shard needs to be read for it.
         """
         files: dict[str, bytes] = {}
-        attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks if self.examples else {}  # type: ignore[attr-defined]
-        for attack, folder in attacks.items():
+        for attack, folder in self._drawn(trainer).items():
             name, first = _picture(attack), min(folder.shards)
             captions = _captions(kept, attack, first, target)[: self.examples]
             source = digest({"shard": folder.shards[first].sha256, "captions": captions, "examples": self.examples})
@@ -144,10 +143,14 @@ class EvaluationReport(Callback):
                 files[name] = to_png(draw_examples(*self._firsts[attack], captions), source)
         return files
 
+    def _drawn(self, trainer: Trainer) -> dict[str, AttackedFolder]:
+        """Return the folders of the attacks that get a picture of examples."""
+        attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks  # type: ignore[attr-defined]
+        return attacks if self.examples else {}
+
     def _stale_pictures(self, trainer: Trainer, present: Set[str]) -> list[str]:
         """Return the names of pictures that this run does not make; others' files of such names are left alone."""
-        attacks: dict[str, AttackedFolder] = trainer.datamodule.attacks if self.examples else {}  # type: ignore[attr-defined]
-        others = present - set(map(_picture, attacks))
+        others = present - set(map(_picture, self._drawn(trainer)))
         return [name for name in others if fnmatch(name, _picture("*")) and png_source(self._present(name))]
 
     def _collect(self, trainer: Trainer, task: Any) -> Evaluation:
