@@ -84,10 +84,15 @@ def _numbers(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _black_boxes(experiment: Experiment) -> dict[tuple[str, str, str], float]:
-    """Return the paper's numbers on models that the attack did not see, in shares."""
+    """Return the paper's numbers on models that the attack did not see, in shares.
+
+    Some numbers cannot be read. Where one attack's is missing, the others' are left out: means are of the same cells.
+    """
     attacked = {ENSEMBLE: PAPER_ENSEMBLE}
+    table = paper_table(experiment.name.removeprefix("table"))
     return {
-        key: success
-        for key, success in paper_table(experiment.name.removeprefix("table")).items()
-        if key[2] not in attacked.get(key[0], {key[0]})
+        (source, attack, target): success
+        for (source, attack, target), success in table.items()
+        if target not in attacked.get(source, {source})
+        and all((source, other, target) in table for other in experiment.attacks)
     }

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lit_adv.attacks import describe_attack
+from lit_adv.errors import MendableError
 from lit_adv.shards import publish, storage
 from lit_adv.shards.job import canonical_json
 from lit_adv.shards.listing import list_shards
@@ -27,7 +28,7 @@ _DATA = {
 _GROUPS = {
     "generate": ("--trainer.", "--model.", "--output."),
     "clean": ("--trainer.",),
-    "test": ("--trainer.",),
+    "test": ("--trainer.", "--report."),
 }
 
 #: Beside the results of an evaluation, or of clean images: what they rest on.
@@ -61,10 +62,18 @@ class Folder:
     Args:
         path: The folder.
         handed_on: What the user typed for the jobs, option by option.
-        files: The sizes of weights files by their paths.
+        files: The digests of weights by their paths.
+
+    Raises:
+        MendableError: If no job takes an option.
     """
 
-    def __init__(self, path: Path, handed_on: Sequence[Sequence[str]], files: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, handed_on: Sequence[Sequence[str]], files: Mapping[str, str]) -> None:
+        for words in handed_on:
+            name = words[0].partition("=")[0]
+            if not any(_takes(command, name) for command in _GROUPS):
+                known = sorted({f"--data.{option}" for options in _DATA.values() for option in options})
+                raise MendableError(f"no job takes {name}: of --data there are {', '.join(known)}")
         self.path = path
         self.handed_on = handed_on
         self.files = files
@@ -116,9 +125,11 @@ class Folder:
             if not manifest.is_file():
                 return None
             digests[name] = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        files = {path: size for path, size in self.files.items() if path in text}
+        files = {path: digest for path, digest in self.files.items() if path in text}
         if digests:
-            return {"model": settings, "weights": files, "attacks": digests}
+            # The report's options say which pictures are kept.
+            report = {"report": typed} if (typed := dict(self.typed("report"))) else {}
+            return {"model": settings, "weights": files, "attacks": digests, **report}
         data = job.settings["data"] | {name: value for name, value in self.typed("data") if name in _DECODING}
         shards = list_shards(data.pop("shards"))
         return {"model": settings, "weights": files, "shards": storage.file_sizes(shards), "data": data}
@@ -150,7 +161,10 @@ class Folder:
     def _handed_on_to(self, command: str) -> list[str]:
         words: list[str] = []
         for option in self.handed_on:
-            name = option[0].partition("=")[0]
-            if name.startswith(_GROUPS[command]) or name.removeprefix("--data.") in _DATA[command]:
+            if _takes(command, option[0].partition("=")[0]):
                 words += option
         return words
+
+
+def _takes(command: str, option: str) -> bool:
+    return option.startswith(_GROUPS[command]) or option.removeprefix("--data.") in _DATA[command]

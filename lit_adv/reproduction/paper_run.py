@@ -50,14 +50,14 @@ class PaperRun:
         handed_on: Sequence[Sequence[str]],
     ) -> None:
         self.name = Path(zoo_file).stem
-        self.zoo, sizes, self.left_out = find_weights(read_zoo(zoo_file), weights, "table3" in wanted)
+        self.zoo, weights_digests, self.left_out = find_weights(read_zoo(zoo_file), weights, "table3" in wanted)
         self.wanted = wanted
         self.shards = shards
         self.output = output
-        self.folder = Folder(output.resolve(), handed_on, sizes)
+        self.folder = Folder(output.resolve(), handed_on, weights_digests)
         self.planner = Planner(self.zoo, shards, output.resolve(), f"paper-{self.name}-{output.resolve().name}")
         publish.prepare_folder(str(output))
-        register_job(str(output), self._record(sizes), _ZOO_FILE)
+        register_job(str(output), self._record(weights_digests), _ZOO_FILE)
 
     def make(self, main: Main, *, rule: str, most: int | None, parallel: int, only_plan: bool) -> None:
         """Make tables and figures.
@@ -136,7 +136,7 @@ class PaperRun:
             known = json.loads(file.read_text()) if file.is_file() else known
         return known
 
-    def _record(self, sizes: dict[str, int]) -> dict[str, Any]:
+    def _record(self, digests: dict[str, str]) -> dict[str, Any]:
         """Return what must stay the same in an output folder."""
         specs = self.zoo.models
         return {
@@ -148,5 +148,7 @@ class PaperRun:
             "ensemble": self.zoo.ensemble,
             "targets": self.zoo.targets,
             "attack_options": self.zoo.attack_options,
-            "weights": {path: size for path, size in sizes.items() if any(path in spec for spec in specs.values())},
+            "weights": {
+                path: digest for path, digest in digests.items() if any(path in spec for spec in specs.values())
+            },
         }

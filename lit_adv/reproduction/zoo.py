@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from lit_adv.errors import MendableError
+from lit_adv.shards.job import digest
+from lit_adv.shards.storage import sha256
+from lit_adv.tf_checkpoint import checkpoint_files
 
 
 class WeightsFile(NamedTuple):
@@ -92,7 +95,7 @@ def read_zoo(file: str) -> Zoo:
     return zoo
 
 
-def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Zoo, dict[str, int], dict[str, str]]:
+def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Zoo, dict[str, str], dict[str, str]]:
     """Put the paths of weights into the specs.
 
     Args:
@@ -101,10 +104,11 @@ def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Z
         defended: Whether the defenses' weights are needed.
 
     Returns:
-        The zoo, the files' sizes in bytes by their paths, and what each defense lacks that is left out.
+        The zoo, the weights' SHA-256 by their paths, and what each defense lacks that is left out.
 
     Raises:
         MendableError: If weights are missing: all of them, each with where it comes from.
+        FileNotFoundError: If a TensorFlow checkpoint lacks one of its files.
     """
     found = {name: path for name, file in zoo.files.items() if (path := _find(file, folder)) is not None}
     if not defended:
@@ -127,9 +131,9 @@ def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Z
         for name, settings in zoo.defenses.items()
         if name not in left_out
     }
-    sizes = {str(path): path.stat().st_size for path in found.values() if path.is_file()}
+    digests = {str(path): _sha256(path) for path in found.values()}
     alone, together = _fill_in(zoo.alone, paths), _fill_in(zoo.together, paths)
-    return replace(zoo, models=models, alone=alone, together=together, defenses=defenses), sizes, left_out
+    return replace(zoo, models=models, alone=alone, together=together, defenses=defenses), digests, left_out
 
 
 def _check(zoo: Zoo) -> None:
@@ -157,6 +161,19 @@ def _find(file: WeightsFile, folder: str | None) -> Path | None:
         return None
     paths = (path for name in file.names for pattern in (name, f"*/{name}") for path in Path(folder).glob(pattern))
     return next(paths, None)
+
+
+def _sha256(path: Path) -> str:
+    """Digest weights: a file, all files of a TensorFlow checkpoint, or those of a folder.
+
+    Sizes would not do, for all weights of one network have the same.
+    """
+    files = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else checkpoint_files(path)
+    digests = []
+    for file in files:
+        with file.open("rb") as content:
+            digests.append(sha256(content))
+    return digests[0] if len(digests) == 1 else digest(digests)
 
 
 def _placeholders(value: Any, zoo: Zoo) -> list[str]:

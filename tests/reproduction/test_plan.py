@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lit_adv.attacks import describe_attack
+from lit_adv.errors import MendableError
 from lit_adv.reproduction.experiments import EVERYTHING
 from lit_adv.reproduction.jobs import INPUTS_FILE, Folder, Job
 from lit_adv.reproduction.plan import Planner, seconds_of, show_plan
@@ -91,6 +92,26 @@ def test_each_command_gets_the_options_that_it_knows(planner: Planner, tmp_path:
     )
 
 
+def test_an_evaluation_gets_the_report_s_options_and_runs_again_with_others(planner: Planner, tmp_path: Path) -> None:
+    """Such as those that keep private images out of the report."""
+    *made, job = planner.jobs(["table4"])
+    for each in made:
+        manifest(tmp_path / "out" / each.name, each.settings["model"]["attack"])
+    (tmp_path / "out" / job.name).mkdir(parents=True)
+    Folder(tmp_path / "out", [], {}).finish(job)
+    private = Folder(tmp_path / "out", [["--report.gallery", "0"]], {})
+    assert private.command(job).endswith("results.table4.yaml --report.gallery 0")
+    assert not private.done(job)
+    private.finish(job)
+    assert private.done(job)
+
+
+@pytest.mark.parametrize("option", ["--data.batch_sise=4", "--data.shuffle_buffer", "--report", "--modell.attack"])
+def test_an_option_that_no_job_takes_is_refused(option: str, tmp_path: Path) -> None:
+    with pytest.raises(MendableError, match=rf"no job takes {option.partition('=')[0]}: .*--data.batch_size"):
+        Folder(tmp_path, [[option, "4"]], {})
+
+
 def manifest(folder: Path, attack: str, **changes: Any) -> None:
     """Write what generation records of a job on Inc-v3."""
     config = {
@@ -165,11 +186,11 @@ def test_an_evaluation_is_not_done_with_other_weights(planner: Planner, tmp_path
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean/a.tar").touch()
     (tmp_path / "out/selection").mkdir(parents=True)
-    Folder(tmp_path / "out", [], {"three": 1}).finish(job)
+    Folder(tmp_path / "out", [], {"three": "1"}).finish(job)
     assert (tmp_path / "out/selection" / INPUTS_FILE).is_file()
-    assert Folder(tmp_path / "out", [["--trainer.devices", "2"]], {"three": 1}).done(job)
-    assert not Folder(tmp_path / "out", [], {"three": 2}).done(job)
-    assert not Folder(tmp_path / "out", [["--data.image_size", "24"]], {"three": 1}).done(job)
+    assert Folder(tmp_path / "out", [["--trainer.devices", "2"]], {"three": "1"}).done(job)
+    assert not Folder(tmp_path / "out", [], {"three": "2"}).done(job)
+    assert not Folder(tmp_path / "out", [["--data.image_size", "24"]], {"three": "1"}).done(job)
 
 
 def test_the_plan_says_what_is_done_and_what_is_to_do(planner: Planner, tmp_path: Path) -> None:

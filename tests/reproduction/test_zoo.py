@@ -1,14 +1,17 @@
 """Zoos: what their files may say, and the weights that they need."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from lit_adv.cli.configs import find_config
 from lit_adv.errors import MendableError
 from lit_adv.reproduction.zoo import find_weights, read_zoo
+from tests.tf_checkpoint.write import write_v2
 
 SMALL: dict[str, Any] = {
     "image_size": 32,
@@ -57,13 +60,34 @@ def test_weights_are_found_by_any_of_their_names_and_one_folder_down(tmp_path: P
     weights.mkdir(parents=True)
     (weights / "a.npy").write_bytes(b"12345")
     (weights.parent / "denoiser").mkdir()
-    zoo, sizes, left_out = find_weights(read_zoo(write(tmp_path)), str(tmp_path / "weights"))
+    (weights.parent / "denoiser/a.pt").write_bytes(b"123")
+    zoo, digests, left_out = find_weights(read_zoo(write(tmp_path)), str(tmp_path / "weights"))
     assert zoo.models == {"A": f"timm:a@{weights}/a.npy", "B": "wheel:b"}
     assert zoo.defenses["R&P"] == {"defense": "rp", "model": "wheel:b"}
     [part] = zoo.defenses["HGD"]["sum"]
     assert part == {"defense": "hgd", "model": f"timm:a@{weights}/a.npy", "weights": f"{tmp_path}/weights/denoiser"}
-    assert (sizes, left_out) == ({f"{weights}/a.npy": 5}, {})
+    assert digests == {
+        f"{weights}/a.npy": hashlib.sha256(b"12345").hexdigest(),
+        f"{weights.parent}/denoiser": hashlib.sha256(b"123").hexdigest(),
+    }
+    assert left_out == {}
     assert zoo.described("R&P") == {"name": "R&P", "defense": "rp", "model": "wheel:b"}
+
+
+def test_weights_of_the_same_size_have_another_digest(tmp_path: Path) -> None:
+    """All checkpoints of one network are equally large, and those of version 2 have their numbers beside the index."""
+    names = {"a": {"names": ["a.ckpt.index"], "source": ""}, "h": {"names": ["denoiser"], "source": ""}}
+    zoo = read_zoo(write(tmp_path, files=names))
+    rng = np.random.default_rng(0)
+    digests = []
+    for _ in range(2):
+        write_v2(tmp_path / "a.ckpt", {"weights": rng.normal(size=3).astype(np.float32)})
+        (tmp_path / "denoiser").mkdir(exist_ok=True)
+        (tmp_path / "denoiser/enc.npy").write_bytes(rng.bytes(5))
+        digests.append(find_weights(zoo, str(tmp_path))[1])
+    first, second = digests
+    assert first.keys() == second.keys() == {f"{tmp_path}/a.ckpt.index", f"{tmp_path}/denoiser"}
+    assert all(first[path] != second[path] for path in first)
 
 
 def test_an_optional_defense_is_left_out_without_its_weights(tmp_path: Path) -> None:
