@@ -173,7 +173,7 @@ def _sha256(path: Path) -> str:
     for file in files:
         with file.open("rb") as content:
             digests.append(sha256(content))
-    return digests[0] if len(digests) == 1 else digest(digests)
+    return digests[0] if len(digests) == 1 else digest({"files": digests})
 
 
 def _placeholders(value: Any, zoo: Zoo) -> list[str]:
