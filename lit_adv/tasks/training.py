@@ -12,6 +12,7 @@ from lit_adv.checkpoints import to_safetensors
 from lit_adv.data.training_batches import TrainBatch
 from lit_adv.models import Classifier, classifier_metadata, hasten_depthwise, interpolate, load_model, to_float
 from lit_adv.recipes import Recipe, distillation
+from lit_adv.tasks.cut_mix import draw_cut_mix
 from lit_adv.tasks.fitting import FittingTask
 from lit_adv.tasks.robust_accuracy import SELF
 
@@ -33,6 +34,8 @@ class TrainingTask(FittingTask):
         adversarial_distillation_weight: Weight of a term that does the same for adversarial images: their predictions
             are to be those of the starting weights for the clean images (ARD; Goldblum et al., AAAI 2020).
         temperature: Temperature of these predictions.
+        cut_mix: Probability of an image to have a box covered by another image of its batch, clean and adversarial
+            alike; the labels' terms are weighted by area, and the starting weights answer for the mixed clean image.
         ema_decay: Decay of a moving average of the weights, with a warm-up; None for no average.
         start_weight: Share of the starting weights in what is validated and saved (WiSE-FT), in [0, 1).
         freeze_batch_norm: Whether batch normalizations keep the statistics that they start with.
@@ -56,6 +59,7 @@ class TrainingTask(FittingTask):
         distillation_weight: float = 0.0,
         adversarial_distillation_weight: float = 0.0,
         temperature: float = 1.0,
+        cut_mix: float = 0.0,
         ema_decay: float | None = None,
         start_weight: float = 0.0,
         freeze_batch_norm: bool = False,
@@ -75,7 +79,10 @@ class TrainingTask(FittingTask):
             )
         if not 0 <= start_weight < 1 or not 0 <= (ema_decay or 0) < 1:
             raise ValueError(f"got start_weight {start_weight} and ema_decay {ema_decay}, which must lie in [0, 1)")
+        if not 0 <= cut_mix <= 1:
+            raise ValueError(f"got cut_mix {cut_mix}, which must lie in [0, 1]")
         self.recipe = recipe
+        self.cut_mix = cut_mix
         self.temperature = temperature
         self.start_weight = start_weight
         self.freeze_batch_norm = freeze_batch_norm
@@ -112,10 +119,15 @@ class TrainingTask(FittingTask):
         images, source = {"clean": to_float(batch.clean)}, "clean"
         if "adversarial" in recipe.views or self.distillation_weights["adversarial"]:
             images["adversarial"], source = self._adversarial(batch, images["clean"])
+        mix = draw_cut_mix(images["clean"], self.cut_mix) if self.cut_mix else None
+        if mix is not None:
+            images = {view: mix.images(shown) for view, shown in images.items()}
         views = [view for view in images if view in recipe.views or self.distillation_weights[view]]
         outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
         logits = dict(zip(views, outputs, strict=True))
         terms = recipe.terms(logits, batch.labels)
+        if mix is not None:
+            terms = mix.terms(terms, recipe.terms(logits, batch.labels[mix.partners]))
         if self.start is not None and max(self.distillation_weights.values()) > 0:
             with torch.no_grad():
                 teacher = self.start(images["clean"])
