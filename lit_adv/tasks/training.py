@@ -13,6 +13,7 @@ from lit_adv.data.training_batches import TrainBatch
 from lit_adv.models import Classifier, classifier_metadata, hasten_depthwise, interpolate, load_model, to_float
 from lit_adv.recipes import Recipe, distillation
 from lit_adv.tasks.cut_mix import draw_cut_mix
+from lit_adv.tasks.features import feature_distance, keep_features
 from lit_adv.tasks.fitting import FittingTask
 from lit_adv.tasks.robust_accuracy import SELF
 
@@ -34,6 +35,10 @@ class TrainingTask(FittingTask):
         adversarial_distillation_weight: Weight of a term that does the same for adversarial images: their predictions
             are to be those of the starting weights for the clean images (ARD; Goldblum et al., AAAI 2020).
         temperature: Temperature of these predictions.
+        feature_layer: A layer of the network, such as ``blocks.3``, whose output for the starting weights and the clean
+            image is to be that of the trained weights, too (after Liao et al., CVPR 2018); None for none.
+        feature_weight: Weight of the distance of the two for clean images.
+        adversarial_feature_weight: The same for adversarial images.
         cut_mix: Probability of an image to have a box covered by another image of its batch, clean and adversarial
             alike; the labels' terms are weighted by area, and the starting weights answer for the mixed clean image.
         ema_decay: Decay of a moving average of the weights, with a warm-up; None for no average.
@@ -59,6 +64,9 @@ class TrainingTask(FittingTask):
         distillation_weight: float = 0.0,
         adversarial_distillation_weight: float = 0.0,
         temperature: float = 1.0,
+        feature_layer: str | None = None,
+        feature_weight: float = 0.0,
+        adversarial_feature_weight: float = 0.0,
         cut_mix: float = 0.0,
         ema_decay: float | None = None,
         start_weight: float = 0.0,
@@ -71,12 +79,17 @@ class TrainingTask(FittingTask):
     ) -> None:
         super().__init__(optimizer, scheduler, validation_attack, validation_options, compile, seed)
         self.distillation_weights = {"clean": distillation_weight, "adversarial": adversarial_distillation_weight}
-        distilled = max(self.distillation_weights.values()) > 0
-        if min(self.distillation_weights.values()) < 0 or temperature <= 0:
+        self.feature_weights = {"clean": feature_weight, "adversarial": adversarial_feature_weight}
+        weights = [*self.distillation_weights.values(), *self.feature_weights.values()]
+        if min(weights) < 0 or temperature <= 0:
             raise ValueError(
-                f"got distillation weights {self.distillation_weights} (at least 0) and temperature {temperature} "
-                "(above 0)"
+                f"got distillation weights {self.distillation_weights} and feature weights {self.feature_weights} (at "
+                f"least 0), and temperature {temperature} (above 0)"
             )
+        if (feature_layer is None) == (max(self.feature_weights.values()) > 0):
+            raise ValueError(f"got feature_layer {feature_layer} and feature weights {self.feature_weights}: give both")
+        if compile and feature_layer is not None:
+            raise ValueError("the features of a compiled network cannot be told: leave out compile or feature_layer")
         if not 0 <= start_weight < 1 or not 0 <= (ema_decay or 0) < 1:
             raise ValueError(f"got start_weight {start_weight} and ema_decay {ema_decay}, which must lie in [0, 1)")
         if not 0 <= cut_mix <= 1:
@@ -90,8 +103,13 @@ class TrainingTask(FittingTask):
         hasten_depthwise(self.model)
         if trainable is not None:
             _train_only(self.model.network, trainable)
+        if feature_layer is not None and feature_layer not in dict(self.model.network.named_modules()):
+            names = ", ".join(name for name, _ in self.model.network.named_children())
+            raise ValueError(f"feature_layer {feature_layer!r} is no layer of the network: it has {names} and theirs")
+        self.feature_layer = feature_layer
+        self.taught = [view for view in ("clean", "adversarial") if self._weight_of_teaching(view)]
         self.start: Classifier | None = None
-        if distilled or start_weight:
+        if self.taught or start_weight:
             self.start = deepcopy(self.model).requires_grad_(False)
         self.ema: ModelEmaV3 | None = None
         if ema_decay is not None:
@@ -115,29 +133,50 @@ class TrainingTask(FittingTask):
         The terms are called ``<source>/<term>``, where the source is the adversarial set that the images are from,
         ``self`` if they were made against the model, or ``clean`` if the recipe looks at none.
         """
-        recipe, weights = self.recipe, dict(self.recipe.weights)
+        recipe = self.recipe
         images, source = {"clean": to_float(batch.clean)}, "clean"
-        if "adversarial" in recipe.views or self.distillation_weights["adversarial"]:
+        if "adversarial" in (*recipe.views, *self.taught):
             images["adversarial"], source = self._adversarial(batch, images["clean"])
         mix = draw_cut_mix(images["clean"], self.cut_mix) if self.cut_mix else None
         if mix is not None:
             images = {view: mix.images(shown) for view, shown in images.items()}
-        views = [view for view in images if view in recipe.views or self.distillation_weights[view]]
-        outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
+        views = [view for view in images if view in (*recipe.views, *self.taught)]
+        with keep_features(self.model.network, self.feature_layer) as kept:
+            outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
         logits = dict(zip(views, outputs, strict=True))
+        features = dict(zip(views, kept[0].chunk(len(views)), strict=True)) if kept else {}
         terms = recipe.terms(logits, batch.labels)
         if mix is not None:
             terms = mix.terms(terms, recipe.terms(logits, batch.labels[mix.partners]))
-        if self.start is not None and max(self.distillation_weights.values()) > 0:
-            with torch.no_grad():
-                teacher = self.start(images["clean"])
-            for view, weight in self.distillation_weights.items():
-                if weight and view in logits:
-                    terms[f"distillation_{view}"] = distillation(teacher, logits[view], self.temperature)
-                    weights[f"distillation_{view}"] = weight
-        total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(0)
+        total = torch.stack([weight * terms[name] for name, weight in recipe.weights.items()]).sum(0)
+        for name, (weight, term) in self._teach(images["clean"], logits, features).items():
+            terms[name] = term
+            total = total + weight * term
         shown = images.get("adversarial", images["clean"])
         return total, {f"{source}/{name}": term.detach() for name, term in terms.items()}, shown
+
+    def _teach(
+        self, clean: Tensor, logits: dict[str, Tensor], features: dict[str, Tensor]
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Compare the model's answers and features with those of the starting weights for the clean images.
+
+        Returns:
+            Weights and terms, [B], by their names.
+        """
+        if self.start is None or not self.taught:
+            return {}
+        with torch.no_grad(), keep_features(self.start.network, self.feature_layer) as kept:
+            teacher = self.start(clean)
+        terms = {}
+        for view in logits:
+            if weight := self.distillation_weights[view]:
+                terms[f"distillation_{view}"] = weight, distillation(teacher, logits[view], self.temperature)
+            if weight := self.feature_weights[view]:
+                terms[f"features_{view}"] = weight, feature_distance(kept[0], features[view])
+        return terms
+
+    def _weight_of_teaching(self, view: str) -> float:
+        return self.distillation_weights[view] + self.feature_weights[view]
 
     def _adversarial(self, batch: TrainBatch, clean: Tensor) -> tuple[Tensor, str]:
         """Return the batch's adversarial images and where they are from; without any, attack the model."""

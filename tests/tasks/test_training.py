@@ -145,6 +145,44 @@ def test_distillation_pulls_towards_the_starting_weights_alone() -> None:
     torch.testing.assert_close(total.detach(), adversarial + 2 * divergence, rtol=1e-4, atol=1e-5)
 
 
+def test_features_are_taught_in_units_of_the_teacher_s_variance() -> None:
+    images, labels = draw(8, seed=0)
+    task = make_task(Standard(), feature_layer="body.3", feature_weight=0.5, adversarial_feature_weight=3.0)
+    with torch.no_grad():
+        for parameter in task.model.parameters():
+            parameter.add_(0.1)
+    task.model.eval()
+    total, terms, _ = task.losses(train_batch(images, labels, images.flip(0), "other"))
+    with torch.no_grad():
+        expected = F.cross_entropy(task.model(to_float(images)), labels, reduction="none")
+        normalized = (to_float(images) - 0.5) / 0.25
+        teacher = load_model(NETWORK).network.body[:4](normalized)  # type: ignore[index,operator]
+        for view, shown, weight in (("clean", normalized, 0.5), ("adversarial", normalized.flip(0), 3.0)):
+            student = task.model.network.body[:4](shown)  # type: ignore[index,operator]
+            distance = torch.stack([((s - t) ** 2).mean() / t.var() for s, t in zip(student, teacher, strict=True)])
+            torch.testing.assert_close(terms[f"other/features_{view}"], distance, rtol=1e-4, atol=1e-5)
+            expected += weight * distance
+    torch.testing.assert_close(total.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"feature_layer": "body"}, "give both"),
+        ({"feature_weight": 1.0}, "give both"),
+        (
+            {"feature_layer": "nowhere", "feature_weight": 1.0},
+            "'nowhere' is no layer of the network: it has body",
+        ),
+        ({"feature_layer": "body", "feature_weight": -1.0}, "at least 0"),
+        ({"feature_layer": "body", "feature_weight": 1.0, "compile": True}, "leave out compile"),
+    ],
+)
+def test_features_that_cannot_be_taught_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_task(Standard(), **options)
+
+
 def test_adversarial_images_can_be_given_the_clean_images_answers() -> None:
     images, labels = draw(8, seed=0)
     task = make_task(Standard(), adversarial_distillation_weight=3.0)
