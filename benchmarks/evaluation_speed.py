@@ -23,6 +23,7 @@ from torch import nn
 from lit_adv.data.evaluation import EvaluationDataModule, PairBatch
 from lit_adv.models import load_model, optimize, to_float
 from lit_adv.tasks import EvaluationTask
+from lit_adv.tasks.answers import Answers
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -72,15 +73,16 @@ def main() -> None:
     bare_model = load_model(arguments.target).eval().to(device, memory_format=torch.channels_last)
     fast_model = optimize(load_model(arguments.target)).to(device)
 
-    def step(batch: PairBatch) -> None:
-        task._clean_predictions.clear()  # else a repeated batch would not be classified again
-        task.test_step(batch, 0)
+    def test_steps() -> None:
+        shown = {(batch.attack, batch.shard): [target.name for target in task.targets] for batch in batches}
+        task.answers = Answers(task.targets, shown, None)  # else clean images would not be classified again
+        over_batches(lambda batch: task.test_step(batch, 0))
 
     def classify(batch: PairBatch, model: nn.Module) -> None:
         for images in (batch.adversarial, batch.clean):
             model(to_float(images)).argmax(1)
 
-    def over_batches(run: Callable[[PairBatch], None]) -> None:
+    def over_batches(run: Callable[[PairBatch], object]) -> None:
         enabled = arguments.precision == "bf16-mixed"
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=enabled):
             for batch in batches:
@@ -88,7 +90,7 @@ def main() -> None:
 
     runs: dict[str, Callable[[], None]] = {
         "evaluation": evaluate,
-        "test step": lambda: over_batches(step),
+        "test step": test_steps,
         "bare model": lambda: over_batches(partial(classify, model=bare_model)),
         "optimized model": lambda: over_batches(partial(classify, model=fast_model)),
     }

@@ -121,9 +121,10 @@ class Bench:
     def record_clean(self, half: str, names: Sequence[str]) -> None:
         """Record which clean images the targets classify correctly."""
         images, path = self.images.half(half), self.folder / f"clean.{half}.json"
-        record = read_json(path) or {"keys": images.keys, "correct": {}}
-        if record["keys"] != images.keys:
-            raise SystemExit(f"{self.folder} was made of other images: choose another folder")
+        side = images.pixels.shape[-1]
+        record = read_json(path) or {"keys": images.keys, "size": side, "correct": {}}
+        if (record["keys"], record.get("size", side)) != (images.keys, side):
+            raise SystemExit(f"{self.folder} was made of other images, or of another size: choose another folder")
         missing = [name for name in names if name not in record["correct"]]
         with self._computing():
             wrong = self._wrong(missing, [(batch, batch.pixels) for batch in images.batches(*self._batching)])
@@ -134,9 +135,12 @@ class Bench:
         """Attack half of the images and record whom they fool, unless that is known; return a line that says so."""
         path = self.folder / f"{schedule.name}.{surrogate}.{levels}.{half}.json"
         settings = describe_attack(schedule.attack, **schedule.settings(levels))
-        known = read_json(path)
-        unseen = [name for name in names if name != surrogate]
-        if known and known["settings"] == settings and not set(unseen) - known["fooled"].keys():
+        known = read_json(path) or {}
+        if known and (known["settings"], known["precision"]) != (settings, self.precision):
+            known = {}
+        judged = known.get("fooled", {})
+        unseen = [name for name in names if name != surrogate and name not in judged]
+        if not unseen:
             return None
         attack = create_attack(schedule.attack, self.classifiers[surrogate], **schedule.settings(levels))
         started, worked = time.perf_counter(), self._work_time()
@@ -160,15 +164,15 @@ class Bench:
             "images_per_second": round(sum(len(batch.keys) for batch, _ in made) / worked, 3),
             "device": torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu",
             "precision": self.precision,
-            "fooled": fooled,
+            "fooled": judged | fooled,
         }
         write_json(path, record)
         shares = ", ".join(
             f"{name} {100 * text.count('1') / len(text):.1f} ({self.seconds[name]:.2f} s)"
             for name, text in fooled.items()
         )
-        judged = time.perf_counter() - started - seconds
-        return f"{path.stem}: {record['passes']} passes in {seconds:.2f} s, judged in {judged:.2f} s: {shares}"
+        waited = time.perf_counter() - started - seconds
+        return f"{path.stem}: {record['passes']} passes in {seconds:.2f} s, judged in {waited:.2f} s: {shares}"
 
     def _wrong(self, names: Sequence[str], shown: Sequence[tuple[Images, Tensor]]) -> dict[str, str]:
         """Return for each target and image, in order, whether it is misclassified: "1" if so."""

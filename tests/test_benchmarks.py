@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import _gpu_jobs, _gpu_passes, gpu
 from benchmarks._gpu_record import Record, to_markdown
+from lit_adv.cli.main import main
+from tests.tiny_shards import sample_files, tar_bytes
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py"))
@@ -26,6 +29,66 @@ def test_a_benchmark_starts(name: str, monkeypatch: pytest.MonkeyPatch, capsys: 
         runpy.run_module(f"benchmarks.{name}", run_name="__main__")
     assert end.value.code == 0
     assert "usage:" in capsys.readouterr().out
+
+
+JOB = (
+    f"--config {ROOT}/configs/generate/si_ni_ti_dim.yaml --model.surrogate import:tests.models_of_tests:linear "
+    "--model.attack_options.steps 2 --data.image_size 16"
+)
+CPU = "--data.num_classes 10 --data.num_workers 0 --trainer.logger false --trainer.accelerator cpu --output.path"
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clean images in a shard, and a folder of their adversarial versions beside it."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    (folder / "clean.tar").write_bytes(tar_bytes(sample_files(4)))
+    assert not main(
+        ["generate", *JOB.split(), "--data.shards", f"{folder}/clean.tar", *CPU.split(), f"{folder}/attacked"]
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        (
+            "evaluation_speed",
+            "{}/attacked --target import:tests.models_of_tests:linear --num_workers 0 --repeats 1 --precision 32-true",
+            ["import:tests.models_of_tests:linear, batch 16", "evaluation ", "test step ", "optimized model "],
+        ),
+        ("encoding", "{}/attacked", ["4 images of ", "webp as generate writes it"]),
+        (
+            "attack_overhead",
+            "--model import:tests.models_of_tests:linear --size 16 --batch 2 --steps 1 --repeats 1 --threads 1 "
+            "--precision float32",
+            ["bare"],
+        ),
+        (
+            "end_to_end",
+            f"{JOB} --data.shards {{0}}/clean.tar {CPU} {{0}}/out",
+            ["ratio of speeds 0."],
+        ),
+    ],
+)
+def test_a_benchmark_measures(
+    name: str,
+    words: str,
+    said: list[str],
+    attacked: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With what is quick, so that the numbers say nothing."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [name, *words.format(attacked).split()])
+    threads = torch.get_num_threads()
+    try:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in said), printed
 
 
 def test_the_gpu_script_writes_numbers_and_a_table(tmp_path: Path) -> None:

@@ -56,6 +56,29 @@ def test_what_is_there_is_not_made_again(command: list[str], tmp_path: Path, cap
     assert capsys.readouterr().out.count("judged") == 2 * len(SCHEDULES)
 
 
+def test_another_target_is_added_to_what_is_there(command: list[str], tmp_path: Path) -> None:
+    one = [*command, "--half", "first", "--defenses"]
+    frontier.main([*one, "rp"])
+    frontier.main([*one, "fd"])
+    record = json.loads((tmp_path / f"out/{DEFENDED}.squeezenet.16.first.json").read_text())
+    assert record["fooled"].keys() == {"lite0", "lite1", "rp", "fd"}
+
+
+def test_what_was_made_in_another_precision_is_made_again(command: list[str], tmp_path: Path) -> None:
+    made = []
+    for precision in ("32-true", "bf16-mixed", "bf16-mixed"):
+        frontier.main([*command, "--half", "first", "--precision", precision])
+        made.append(json.loads((tmp_path / "out/mi_fgsm.squeezenet.16.first.json").read_text()))
+    assert [record["precision"] for record in made] == ["32-true", "bf16-mixed", "bf16-mixed"]
+    assert made[1] == made[2]
+
+
+def test_images_of_another_size_are_refused(command: list[str]) -> None:
+    frontier.main(command)
+    with pytest.raises(SystemExit, match="of another size"):
+        frontier.main([*command, "--size", str(SIDE * 2)])
+
+
 def test_a_record_holds_each_image_and_target_and_the_attacks_settings(command: list[str], tmp_path: Path) -> None:
     frontier.main(command)
     record = json.loads((tmp_path / "out/mi_fgsm.squeezenet.16.first.json").read_text())
