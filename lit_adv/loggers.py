@@ -1,6 +1,7 @@
 """Weights & Biases without an account, and what a run tells it of the shards it reads and makes."""
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -23,6 +24,8 @@ from lit_adv.shards.manifest import MANIFEST_FILE
 from lit_adv.shards.remote import redact
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_NAME = 100  # of a folder within an artifact's name, for which W&B takes 128 characters
 
 _DATA_FOLDER = "WANDB_DATA_DIR"  # W&B reads it whenever a file is added to an artifact
 _OWN_DATA_FOLDERS: set[str] = set()  # its values that are ours, not the user's
@@ -105,9 +108,14 @@ def own_runs(trainer: Trainer) -> Iterator[None]:
 
 
 def manifest_artifact(folder: str) -> wandb.Artifact:
-    """Describe the shards by a copy of their manifest, so that a run is whole wherever it lies. The shards stay put."""
-    name = re.sub(r"[^\w.-]", "-", redact(folder).rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII)
-    artifact = wandb.Artifact(f"adversarial-{name}", type="dataset", metadata=_describe(folder))
+    """Describe the shards by a copy of their manifest, so that a run is whole wherever it lies. The shards stay put.
+
+    The artifact is called by the folder and by what its job's fingerprint begins with, since folders of the same name
+    hold what several jobs made; wherever the folder lies, it is the same artifact.
+    """
+    last = redact(folder).rstrip("/").rsplit("/", 1)[-1][:_LONGEST_NAME]
+    name = re.sub(r"[^\w.-]", "-", f"adversarial-{last}-{_fingerprint(folder)[:8]}", flags=re.ASCII)
+    artifact = wandb.Artifact(name, type="dataset", metadata=_describe(folder))
     with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
         file.write(_read_manifest(folder))
     return artifact
@@ -137,6 +145,13 @@ def log_inputs(
 
 def _describe(folder: str) -> dict[str, str]:
     return {"path": redact(folder), "manifest_sha256": hashlib.sha256(_read_manifest(folder)).hexdigest()}
+
+
+def _fingerprint(folder: str) -> str:
+    """Return the fingerprint of the job that made a folder, or a digest of its path where its manifest has none."""
+    manifest = json.loads(_read_manifest(folder))
+    known = manifest.get("fingerprint") if isinstance(manifest, dict) else None
+    return known if isinstance(known, str) else hashlib.sha256(redact(folder).encode()).hexdigest()
 
 
 def _read_manifest(folder: str) -> bytes:

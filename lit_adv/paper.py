@@ -51,9 +51,10 @@ def paper_name(spec: str) -> str:
         >>> paper_name("slim:inception_v3@weights/ens3_adv_inception_v3.ckpt?size=299")
         'Inc-v3ens3'
     """
-    if not spec.startswith("slim:"):
-        return PAPER_NAMES.get(spec, spec)
-    file = PurePath(spec.partition("@")[2].partition("?")[0]).name
+    model = spec.partition("?")[0]  # what it is called, whatever its options are
+    if not model.startswith("slim:"):
+        return PAPER_NAMES.get(model, spec)
+    file = PurePath(model.partition("@")[2]).name
     stem = file.partition(".")[0].removeprefix("tf2torch_").removesuffix("_rename")
     return _FILES.get(stem, spec)
 
@@ -62,8 +63,9 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     """Look up the paper's success rate for an attack like one's own.
 
     Args:
-        made_with: What made the adversarial images: ``surrogate`` (a mapping from spec to digest), ``attack`` and
-            ``attack_options``, as a manifest records them under ``config.model``.
+        made_with: What made the adversarial images: ``surrogate`` (a mapping from spec to digest), ``attack``,
+            ``attack_options``, and of an ensemble ``fusion`` and ``ensemble_weights``, as a manifest records them under
+            ``config.model``.
         target: The target's spec, or its name if that is the paper's name of a model or a defense.
 
     Returns:
@@ -78,9 +80,16 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
     attack, options = made_with["attack"], made_with["attack_options"]
     if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
         return None
-    surrogates = set(map(paper_name, made_with["surrogate"]))
-    surrogate = "ensemble" if surrogates == PAPER_ENSEMBLE else " + ".join(sorted(surrogates))
+    surrogates = sorted(map(paper_name, made_with["surrogate"]))
+    if len(surrogates) > 1 and not _fused_alike(made_with):
+        return None
+    surrogate = "ensemble" if surrogates == sorted(PAPER_ENSEMBLE) else " + ".join(surrogates)
     return _results().get((surrogate, attack, paper_name(target)))
+
+
+def _fused_alike(made_with: Mapping[str, Any]) -> bool:
+    """Tell whether an ensemble is the mean of its members' logits, as in the paper."""
+    return made_with.get("fusion") in (None, "logits") and len(set(made_with.get("ensemble_weights") or [1])) == 1
 
 
 def paper_table(name: str) -> dict[tuple[str, str, str], float]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import make_grid
 
+from lit_adv.shards import storage
+from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.listing import list_shards
 from lit_adv.shards.remote import redact
 from lit_adv.shards.storage import staged
@@ -71,6 +74,8 @@ def png_source(content: bytes) -> str:
 def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> None:
     """Draw the first images of adversarial shards beside their clean originals.
 
+    Classes have ImageNet's names where the record beside the shards says that there are as many, else their numbers.
+
     Args:
         shards: A folder, a brace pattern or a glob of shards that hold clean images too.
         output: The PNG file to write.
@@ -79,12 +84,10 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
     Raises:
         ValueError: If the shards hold no images, or no clean ones beside them.
     """
-    names = ImageNetInfo()
+    name = _short_name if _of_imagenet(list_shards(shards)) else str
     pairs = list(read_pairs(shards, count))
     clean, adversarial, records = zip(*pairs, strict=True)
-    captions = [
-        " -> ".join(_short_name(names, record[field]) for field in ("label", "prediction")) for record in records
-    ]
+    captions = [" -> ".join(name(record[field]) for field in ("label", "prediction")) for record in records]
     draw_examples(torch.stack(clean), torch.stack(adversarial), captions).save(output)
 
 
@@ -123,9 +126,27 @@ def _decode(content: bytes) -> Tensor:
     return torch.as_tensor(pil_to_tensor(Image.open(BytesIO(content)).convert("RGB")))
 
 
-def _short_name(names: ImageNetInfo, label: int) -> str:
+def _of_imagenet(shards: Sequence[str]) -> bool:
+    """Tell whether the jobs that made shards record as many classes as ImageNet-1k has."""
+    records = {storage.join(storage.folder_of(shard), JOB_FILE) for shard in shards}
+    return all(storage.exists(url) and _num_classes(storage.read_json(url)) == 1000 for url in sorted(records))
+
+
+def _num_classes(record: Any) -> Any:
+    try:
+        return record["data"]["num_classes"]
+    except (KeyError, TypeError):  # a file of this name, but none of ours
+        return None
+
+
+def _short_name(label: int) -> str:
     """Name a class of ImageNet-1k in a word or two."""
-    return str(names.index_to_description(label)).split(",")[0]
+    return str(_imagenet().index_to_description(label)).split(",")[0]
+
+
+@cache
+def _imagenet() -> ImageNetInfo:
+    return ImageNetInfo()
 
 
 def _strip(images: Tensor, title: str) -> Image.Image:

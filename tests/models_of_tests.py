@@ -9,6 +9,21 @@ from torch import Tensor, nn
 from lit_adv.models import Classifier
 
 
+class TwoHeaded(nn.Module):
+    """Gives the logits of a network, and others."""
+
+    def __init__(self, main: nn.Module) -> None:
+        super().__init__()
+        self.main = main
+        self.AuxLogits = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 10))
+        for parameter in self.AuxLogits.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of both heads."""
+        return self.main(images), self.AuxLogits(images)
+
+
 def linear() -> Classifier:
     """A smooth 10-class network for images of any size, the same on every call."""
     return _build(seed=0)
@@ -27,6 +42,13 @@ def background() -> Classifier:
 def without_background() -> Classifier:
     """:func:`background` with what maps its outputs to the labels: it tells the classes of :func:`linear` apart."""
     return _with_background(class_offset=1)
+
+
+def two_headed() -> Classifier:
+    """:func:`linear` with an auxiliary head, called as in slim's networks."""
+    classifier = linear()
+    classifier.network = TwoHeaded(classifier.network)
+    return classifier
 
 
 def blind() -> Classifier:

@@ -1,5 +1,6 @@
 """A run that is tracked offline is whole: all that it logs lies in its own folder."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,26 @@ def test_a_manifest_goes_with_the_run_wherever_its_shards_lie(home: Path, tmp_pa
     (tmp_path / "manifest.json").write_text("{}")
     [entry] = manifest_artifact(str(tmp_path)).manifest.entries.values()
     assert (entry.path, entry.ref) == ("manifest.json", None)
+
+
+def test_folders_of_one_name_have_artifacts_of_their_own_wherever_they_lie(home: Path, tmp_path: Path) -> None:
+    names = {}
+    for path, manifest in {
+        "Lite0/tim": {"fingerprint": "aaaabbbbcc"},
+        "Lite1/tim": {"fingerprint": "ddddeeeeff"},
+        "moved/Lite0/tim": {"fingerprint": "aaaabbbbcc"},
+        "old/Lite0/tim": {},
+        "old/Lite1/tim": {},
+    }.items():
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "manifest.json").write_text(json.dumps(manifest))
+        names[path] = manifest_artifact(str(tmp_path / path)).name
+    assert names["Lite0/tim"] == names["moved/Lite0/tim"] == "adversarial-tim-aaaabbbb"
+    assert names["Lite1/tim"] == "adversarial-tim-ddddeeee"
+    assert len(set(names.values())) == 4
+
+
+def test_a_folder_of_a_long_name_has_an_artifact(home: Path, tmp_path: Path) -> None:
+    (tmp_path / ("x" * 200)).mkdir()
+    (tmp_path / ("x" * 200) / "manifest.json").write_text("{}")
+    assert len(manifest_artifact(str(tmp_path / ("x" * 200))).name) <= 128

@@ -42,6 +42,9 @@ def made_with(attack: str, surrogates: list[str], **options: Any) -> dict[str, A
         ("mi_fgsm", SLIM, "R&P", 0.293),
         ("tim", SLIM[1:2], "slim:inception_v3@w/ens4_adv_inception_v3_rename.ckpt.index", 0.233),
         ("tim", SLIM[1:2], "slim:inception_v3@w/mine.ckpt", None),
+        ("tim", [f"{FOUR[1]}?size=299"], "timm:inception_v3.tf_in1k?size=299", 0.585),
+        ("tim", [FOUR[1], "slim:inception_v4@w/inception_v4.ckpt"], "Inc-v3ens4", None),  # two, by one name
+        ("tim", FOUR[1:2], "timm:inception_v3.tf_in1k@mine.safetensors", None),
         ("tim", FOUR[:1], "IncRes-v2", None),  # unreadable in the source
         ("mi_fgsm", FOUR[:1], "Inc-v4", None),  # not in the paper
         ("tim", ["wheel:efficientnet_lite0"], "Inc-v4", None),
@@ -59,6 +62,24 @@ def test_the_seed_does_not_matter_but_every_other_setting_does() -> None:
     assert paper_success(made_with("tim", FOUR[:1], seed=7), "Inc-v4") == 0.478
     assert paper_success(made_with("tim", FOUR[:1], eps="8/255"), "Inc-v4") is None
     assert paper_success(made_with("tim", FOUR[:1], steps=20), "Inc-v4") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"fusion": "logits", "ensemble_weights": None}, 0.992),
+        ({"fusion": "logits", "ensemble_weights": [2, 2, 2, 2]}, 0.992),
+        ({"fusion": "loss"}, None),
+        ({"fusion": "probabilities"}, None),
+        ({"fusion": "logits", "ensemble_weights": [9, 1, 1, 1]}, None),
+    ],
+)
+def test_an_ensemble_fused_otherwise_has_no_number(settings: dict[str, Any], expected: float | None) -> None:
+    assert paper_success(made_with("dim", FOUR) | settings, "timm:inception_v4.tf_in1k") == expected
+
+
+def test_a_single_surrogate_is_fused_with_nothing() -> None:
+    assert paper_success(made_with("tim", FOUR[:1]) | {"fusion": "loss", "ensemble_weights": [3]}, "Inc-v4") == 0.478
 
 
 def test_another_library_s_attack_has_no_number() -> None:

@@ -1,13 +1,15 @@
 """Pictures of examples."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data import ImageNetInfo
 
-from lit_adv.pictures import draw_examples, draw_shards
+from lit_adv.pictures import draw_examples, draw_shards, read_pairs
 from tests.test_generate import run_tiny
 
 
@@ -31,6 +33,27 @@ def test_shards_are_drawn_as_a_png(tmp_path: Path) -> None:
     with Image.open(tmp_path / "examples.png") as picture:
         assert picture.format == "PNG"
         assert picture.width == 3 * (32 + 4) + 4
+
+
+@pytest.mark.parametrize(("num_classes", "named"), [(10, False), (1000, True), (21841, False), (None, False)])
+def test_classes_have_imagenet_s_names_where_the_record_says_that_there_are_as_many(
+    num_classes: int | None, named: bool, tmp_path: Path
+) -> None:
+    shards, output = run_tiny(tmp_path), tmp_path / "examples.png"
+    record = json.loads((shards / "job.json").read_text())
+    record["data"]["num_classes"] = num_classes
+    (shards / "job.json").write_text(json.dumps(record))
+    if num_classes is None:  # shards that were copied without it
+        (shards / "job.json").unlink()
+    draw_shards(f"{shards}/*.tar", str(output), count=2)
+    clean, adversarial, records = zip(*read_pairs(str(shards), 2), strict=True)
+    names = (
+        [str(ImageNetInfo().index_to_description(label)).split(",")[0] for label in range(10)] if named else range(10)
+    )
+    captions = [f"{names[record['label']]} -> {names[record['prediction']]}" for record in records]
+    expected = draw_examples(torch.stack(clean), torch.stack(adversarial), captions)
+    with Image.open(output) as picture:
+        assert np.array_equal(np.asarray(picture), np.asarray(expected))
 
 
 def test_shards_without_clean_images_are_refused_with_the_remedy(tmp_path: Path) -> None:

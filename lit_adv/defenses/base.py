@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,13 @@ class Defense(nn.Module, ABC):
 
     Whatever a defense draws at random it draws from the sample's key, so that its answer for an image depends
     neither on the batch the image sits in nor on the process that evaluates it.
+
+    Attributes:
+        scores_auxiliary_heads: Whether a classifier's auxiliary head has a part in its answers, see
+            :func:`head_logits`.
     """
+
+    scores_auxiliary_heads: ClassVar[bool] = False
 
     def forward(self, images: Tensor, keys: Sequence[str]) -> Tensor:
         """Score every class.

@@ -46,6 +46,9 @@ class Denoiser(nn.Module):
         mean: Per-channel mean that the classifier's normalization subtracts, in units of [0, 1].
         std: Per-channel standard deviation that it divides by, in units of [0, 1].
         align_corners: Whether the upsampling aligns the corners.
+
+    Raises:
+        ValueError: If ``mean`` or ``std`` are not three numbers, or a deviation is not positive.
     """
 
     mean: Tensor
@@ -58,6 +61,11 @@ class Denoiser(nn.Module):
         align_corners: bool = True,
     ) -> None:
         super().__init__()
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) != 3:
+                raise ValueError(f"{name} must be three numbers, one for each channel, not {list(values)}")
+        if min(std) <= 0:
+            raise ValueError(f"std must be positive, not {list(std)}")
         self.align_corners = align_corners
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -130,7 +138,7 @@ class HGD(Purifier):
 
     Raises:
         FileNotFoundError: If no weights are given or the file is missing; the message says where to get them.
-        ValueError: If the file does not hold a denoiser's weights.
+        ValueError: If the file does not hold a denoiser's weights, or ``mean`` or ``std`` are refused.
     """
 
     def __init__(

@@ -79,6 +79,8 @@ class NIPSR3(Defense):
         ValueError: If there are no members or a view is unknown.
     """
 
+    scores_auxiliary_heads = True
+
     def __init__(self, model: nn.Module, members: Sequence[Member] = SINGLE_MODEL, seed: int = 0) -> None:
         super().__init__()
         if not members:

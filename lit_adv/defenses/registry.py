@@ -1,10 +1,11 @@
 """Defenses by name."""
 
 import inspect
-from typing import Any
+from typing import Any, get_type_hints
 
 from torch import nn
 
+from lit_adv.declared_types import check_type
 from lit_adv.defenses.base import Defense
 from lit_adv.defenses.bit_depth import BitDepthReduction
 from lit_adv.defenses.comdefend import ComDefend
@@ -44,7 +45,7 @@ def create_defense(name: str, model: nn.Module, **options: Any) -> Defense:
         The defended classifier, in evaluation mode.
 
     Raises:
-        ValueError: If the name or an option is unknown, or an option's value is refused.
+        ValueError: If the name or an option is unknown, or an option's value has another type or is refused.
         FileNotFoundError: If the defense's weights are missing.
 
     Example:
@@ -58,4 +59,7 @@ def create_defense(name: str, model: nn.Module, **options: Any) -> Defense:
     if unknown := options.keys() - {parameter.name for parameter in parameters}:
         known = ", ".join(f"{parameter.name}={parameter.default!r}" for parameter in parameters) or "none"
         raise ValueError(f"defense {name!r} has no option {', '.join(sorted(unknown))}; its options: {known}")
+    hints = get_type_hints(defense.__init__)
+    for option, value in options.items():
+        check_type(f"option {option} of defense {name!r}", value, hints[option])
     return defense(model, **options).eval()

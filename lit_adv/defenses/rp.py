@@ -39,6 +39,8 @@ class RandomResizePad(Defense):
         ValueError: If ``iterations`` is not positive.
     """
 
+    scores_auxiliary_heads = True
+
     def __init__(self, model: nn.Module, iterations: int = 30, seed: int = 0) -> None:
         super().__init__()
         if iterations < 1:

@@ -8,6 +8,7 @@ As in the authors' code the noise is added to the image in [0, 1] and not clippe
 image's noise is drawn from its key, so a decision can be repeated; the authors' differs from run to run.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -44,7 +45,7 @@ class RandomizedSmoothing(Defense):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if sigma <= 0:
+        if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be positive, not {sigma}")
         if n < 1 or batch_size < 1:
             raise ValueError(f"n and batch_size must be positive, not {n} and {batch_size}")

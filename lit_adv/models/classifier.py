@@ -1,6 +1,6 @@
 """The one shape every model has here: [0, 1] images in, logits over the data set's classes out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,8 @@ class Classifier(nn.Module):
         background: Whether :meth:`loss` is over all of the network's outputs, ``class_offset`` of them ahead of the
             classes that are told apart.
         aux_weight: Factor of the auxiliary head in :meth:`loss`.
+        own_settings: Whether :attr:`settings` are those of a user's code or file, where a model's name alone says
+            others, or none; :func:`lit_adv.models.load_model` knows.
 
     Raises:
         ValueError: If ``exclude_padding`` is asked of another network.
@@ -68,6 +70,7 @@ class Classifier(nn.Module):
         self.exclude_padding = exclude_padding
         self.background = False
         self.aux_weight = 0.0
+        self.own_settings = True
         scale = 1 / torch.tensor(std).view(1, 3, 1, 1)
         # (x - mean) / std as one fused multiply-add: this runs T * m times an image.
         self.register_buffer("scale", scale, persistent=False)
@@ -78,6 +81,19 @@ class Classifier(nn.Module):
         """The arguments, all but the network, that make an equal classifier."""
         names = ("mean", "std", "input_size", "crop_ratio", "class_offset", "resize", "bgr", "exclude_padding")
         return {name: getattr(self, name) for name in names}
+
+    def adopt(self, settings: Mapping[str, Any]) -> None:
+        """Expect of images, and do to the network, what settings say; whatever else is the classifier's stays.
+
+        Args:
+            settings: See :attr:`settings`; those that are left out get their defaults.
+        """
+        if self.exclude_padding:
+            pooling.include_padding(self.network)
+        other = Classifier(self.network, **settings)
+        for name, value in other.settings.items():
+            setattr(self, name, value)
+        self.scale, self.shift = other.scale.to(self.scale), other.shift.to(self.shift)
 
     def forward(self, images: Tensor, heads: bool = False) -> Tensor | tuple[Tensor, ...]:
         """Classify images.

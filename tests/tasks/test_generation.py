@@ -1,17 +1,25 @@
 """The predict step: from clean images to stored adversarial images."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
 from lit_adv.attacks import quantize
+from lit_adv.checkpoints import to_safetensors
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
-from lit_adv.models import load_model, to_float
+from lit_adv.models import Classifier, classifier_metadata, load_model, to_float
+from lit_adv.models.slim.networks import build_network
+from lit_adv.shards.job import differences, digest
 from lit_adv.tasks import GenerationTask
+from tests import models_of_tests
 
 SPEC = "import:tests.models_of_tests:linear"
 OTHER = "import:tests.models_of_tests:other_linear"
@@ -112,6 +120,68 @@ def test_the_fingerprint_tells_weights_and_settings_apart() -> None:
     assert all(a != b for i, a in enumerate(prints) for b in prints[i + 1 :])
     assert prints[0] == GenerationTask(SPEC, "fgsm").fingerprint
     assert len(prints[0]["surrogate"][SPEC]) == 64
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": [0.4] * 3}, {"std": [0.2] * 3}, {"bgr": True}, {"class_offset": 1}, {"resize": True}]
+)
+def test_the_fingerprint_tells_what_a_user_s_own_surrogate_expects_of_an_image(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = GenerationTask(SPEC, "fgsm").fingerprint
+    network = models_of_tests.linear().network
+    mended = Classifier(network, **{"mean": [0.5] * 3, "std": [0.25] * 3, "input_size": 32, **change})
+    monkeypatch.setattr(models_of_tests, "linear", lambda: mended)
+    after = GenerationTask(SPEC, "fgsm").fingerprint
+    assert after["surrogate"] == before["surrogate"]
+    [difference] = differences(json.loads(json.dumps(before)), json.loads(json.dumps(after)))
+    assert next(iter(change)) in difference
+
+
+def test_the_fingerprint_of_a_surrogate_that_its_name_says_all_of_is_what_it_was(tmp_path: Path) -> None:
+    network = timm.create_model("mobilenetv3_small_050", num_classes=10)
+    (tmp_path / "w.safetensors").write_bytes(to_safetensors(network, {}))
+    task = GenerationTask(f"timm:mobilenetv3_small_050@{tmp_path}/w.safetensors", "fgsm")
+    assert [*task.fingerprint] == [
+        "surrogate", "ensemble_weights", "fusion", "compile", "attack", "attack_options"
+    ]  # fmt: skip
+
+
+def test_the_fingerprint_tells_what_a_file_says_of_its_surrogate(tmp_path: Path) -> None:
+    network, file = timm.create_model("mobilenetv3_small_050", num_classes=10), tmp_path / "w.safetensors"
+    prints = []
+    for mean in (0.1, 0.2):
+        saved = Classifier(network, mean=[mean] * 3)
+        file.write_bytes(to_safetensors(network, classifier_metadata(saved)))
+        prints.append(GenerationTask(f"timm:mobilenetv3_small_050@{file}", "fgsm").fingerprint)
+    assert prints[0]["surrogate"] == prints[1]["surrogate"]
+    assert digest(prints[0]) != digest(prints[1])
+
+
+def test_the_fingerprint_tells_the_order_of_members() -> None:
+    prints = [
+        GenerationTask(specs, "fgsm", ensemble_weights=[0.7, 0.3]).fingerprint
+        for specs in ([SPEC, OTHER], [OTHER, SPEC])
+    ]
+    assert digest(prints[0]) != digest(prints[1])
+
+
+def test_a_member_named_twice_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match=r"names 'import:.*:linear' 2 times: .*with model\.ensemble_weights"):
+        GenerationTask([SPEC, OTHER, SPEC], "fgsm")
+
+
+def test_the_fingerprint_tells_auxiliary_heads_that_an_attack_pushes(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        network = build_network("inception_v3", 5, auxiliary=True)
+    state = {name: torch.zeros(value.shape, dtype=value.dtype) for name, value in network.state_dict().items()}
+    prints: dict[str, list[str]] = {"?aux=0": [], "?aux=0.4": []}
+    for value in (0.0, 1.0):
+        save_file(state | {"AuxLogits.fc.bias": torch.full((5,), value)}, tmp_path / "w.safetensors")
+        for option, digests in prints.items():
+            spec = f"slim:inception_v3@{tmp_path}/w.safetensors{option}"
+            digests.append(digest(GenerationTask(spec, "fgsm").fingerprint))
+    assert [len(set(digests)) for digests in prints.values()] == [1, 2]
 
 
 def test_the_default_budget_of_another_library_is_recorded() -> None:

@@ -1,5 +1,6 @@
 """How the models to be fooled are named."""
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from lit_adv.defenses import NIPSR3, JPEGCompression, RandomizedSmoothing, ScoreSum
 from lit_adv.models import Classifier, load_model, weights_sha256
 from lit_adv.tasks.targets import check_target, load_targets, parse_target
+from tests import models_of_tests
 from tests.tiny_attacks import LINEAR, OTHER
 
 KEYS = ["a", "b", "c"]
@@ -21,6 +23,10 @@ def images(size: int = 32) -> torch.Tensor:
 
 def only_32_pixels() -> Classifier:
     return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10)), input_size=32)
+
+
+def _nips_r3(**member: Any) -> dict[str, Any]:
+    return {"defense": "nips_r3", "model": LINEAR, "members": [member]}
 
 
 def test_a_model_s_spec_is_a_target_of_that_name() -> None:
@@ -77,6 +83,45 @@ def test_the_members_of_an_ensemble_have_models_of_their_own() -> None:
     assert target.weights == {weights_sha256(load_model(LINEAR)), weights_sha256(load_model(OTHER))}
 
 
+def test_a_member_without_a_model_is_the_defended_one() -> None:
+    [target] = load_targets([_nips_r3(view="ens", weight=1)])
+    [expected] = load_targets([_nips_r3(view="ens", weight=1, model=LINEAR)])
+    assert isinstance(target.module, NIPSR3)
+    assert target.module.members[0].model is None
+    with torch.no_grad():
+        assert torch.equal(target.module(images(), KEYS), expected.module(images(), KEYS))
+
+
+@pytest.mark.parametrize(
+    ("spec", "counts"),
+    [
+        ("rp(MODEL)", True),
+        ("nips_r3(MODEL)", True),
+        ({"sum": ["jpeg(MODEL)", "rp(MODEL)"]}, True),
+        ("jpeg(MODEL)", False),
+        ("MODEL", False),
+    ],
+)
+def test_the_record_tells_auxiliary_heads_apart_where_they_are_scored_with(
+    spec: Any, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, weights = [], []
+    for model, value in zip([models_of_tests.two_headed(), models_of_tests.two_headed()], (0.1, 0.2), strict=True):
+        nn.init.constant_(model.network.AuxLogits[2].bias, value)
+        monkeypatch.setattr(models_of_tests, "linear", lambda model=model: model)
+        [target] = load_targets([json.loads(json.dumps(spec).replace("MODEL", LINEAR))])
+        records.append(target.record)
+        weights.append(target.weights)
+    assert (records[0] != records[1]) == counts
+    assert all(("auxiliary_sha256" in record) == counts for record in records)
+    assert weights[0] == weights[1]  # the white box is that of the same main head
+
+
+def test_the_record_of_a_defense_of_one_head_is_what_it_was() -> None:
+    [target] = load_targets([f"rp({LINEAR})"])
+    assert {*target.record} == {"settings", "weights_sha256", "classifiers"}
+
+
 def test_scores_of_defended_models_can_be_summed() -> None:
     parts = [f"jpeg({LINEAR})", {"defense": "jpeg", "model": OTHER}]
     [target] = load_targets([{"sum": parts}])
@@ -94,7 +139,15 @@ def test_scores_of_defended_models_can_be_summed() -> None:
         (["resnet50"], "is not of the form source:name"),
         ([f"shield({LINEAR})"], "unknown defense 'shield'; the defenses are bit_depth, comdefend"),
         ([f"jpeg({LINEAR}, size=3)"], "defense 'jpeg' has no option size; its options: quality="),
-        ([f"rs({LINEAR}, sigma=much)"], "has an option of a wrong type"),
+        ([f"rs({LINEAR}, sigma=much)"], f"target 'defense:rs({LINEAR}, sigma=much)': option sigma of defense 'rs' is"),
+        ([f"rs({LINEAR}, n=1e3)"], "option n of defense 'rs' is 1000.0, but must be of type int"),
+        ([{"defense": "nips_r3", "model": LINEAR, "members": 3}], "members is 3, but must be a list of dict"),
+        ([_nips_r3(weight=0.7)], "members[0] has no view; for instance {view: ens, "),
+        ([_nips_r3(view="ens")], "members[0] has no weight; for instance {view: ens, "),
+        ([_nips_r3(view="ens", weight="much")], "weight of members[0] is 'much', but must be of type float"),
+        ([_nips_r3(view="end", weight=1)], "view of members[0] is 'end', but must be one of tcd, ens, inc, vgg"),
+        ([_nips_r3(view="ens", weight=1, model=3)], "model of members[0] is 3, but must be of type str or null"),
+        ([_nips_r3(view="ens", weight=1, seed=3)], "members[0] has seed, but its keys are view, weight, model"),
         ([f"jpeg({LINEAR}, quality=3, quality=4)"], "gives 'quality' twice"),
         ([f"jpeg(jpeg({LINEAR}))"], "is not of the form source:name"),
         ([{"defense": "jpeg"}], "names no model"),

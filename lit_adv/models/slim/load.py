@@ -18,9 +18,7 @@ from lit_adv.tf_checkpoint import read_npy_layers, read_tf_checkpoint
 SIZE, CROP_RATIO = 299, 0.875
 
 
-def load_slim(
-    network: str, file: str, *, auxiliary: bool = False, settings: Mapping[str, Any] | None = None
-) -> Classifier:
+def load_slim(network: str, file: str, *, auxiliary: bool = False) -> Classifier:
     """Load one of slim's networks.
 
     Args:
@@ -28,7 +26,6 @@ def load_slim(
         file: A TensorFlow checkpoint (see :func:`lit_adv.tf_checkpoint.read_tf_checkpoint`), a ``.npy`` file of the
             same weights, or a ``.safetensors`` file with the names of the networks here.
         auxiliary: Whether the network is to have its auxiliary head.
-        settings: What a file says of its classifier, see :attr:`Classifier.settings`; slim's own by default.
 
     Returns:
         The classifier.
@@ -39,7 +36,7 @@ def load_slim(
     """
     if Path(file).suffix == ".safetensors":
         module = _from_state_dict(network, read_checkpoint(file), file, auxiliary)
-        return Classifier(module, **(settings or _settings(network, module)))
+        return Classifier(module, **_settings(network, module))
     return classifier_of_layers(network, read_layers(file), file, auxiliary)
 
 
