@@ -77,14 +77,26 @@ def paper_success(made_with: Mapping[str, Any], target: str) -> float | None:
         >>> paper_success(made_with | {"attack_options": options}, "timm:inception_v4.tf_in1k")
         0.661
     """
-    attack, options = made_with["attack"], made_with["attack_options"]
-    if attack not in list_attacks() or describe_attack(attack) != {**options, "seed": describe_attack(attack)["seed"]}:
+    if not has_paper_settings(made_with):
         return None
     surrogates = sorted(map(paper_name, made_with["surrogate"]))
-    if len(surrogates) > 1 and not _fused_alike(made_with):
-        return None
     surrogate = "ensemble" if surrogates == sorted(PAPER_ENSEMBLE) else " + ".join(surrogates)
-    return _results().get((surrogate, attack, paper_name(target)))
+    return _results().get((surrogate, made_with["attack"], paper_name(target)))
+
+
+def has_paper_settings(made_with: Mapping[str, Any], of: Mapping[str, Any] | None = None) -> bool:
+    """Tell whether adversarial images were made with the settings of the paper's attack, whatever the models.
+
+    Args:
+        made_with: See :func:`paper_success`.
+        of: Settings that the named attack's are to be taken with, where the paper says nothing of them.
+    """
+    attack = made_with["attack"]
+    if attack not in list_attacks():
+        return False
+    paper = describe_attack(attack, **(of or {}))
+    alike = paper == {**made_with["attack_options"], "seed": paper["seed"]}
+    return alike and (len(made_with["surrogate"]) == 1 or _fused_alike(made_with))
 
 
 def _fused_alike(made_with: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lit_adv.paper import PAPER_ENSEMBLE, paper_table
 from lit_adv.reproduction.experiments import ENSEMBLE, Experiment, pretty
-from lit_adv.reproduction.tables import Cell, mean, percent
+from lit_adv.reproduction.tables import Cell, compared, mean, percent
 
 _NAMED = 6
 
@@ -22,7 +22,7 @@ def findings(experiment: Experiment, cells: Sequence[Cell]) -> list[str]:
 
 def _compare(experiment: Experiment, cells: Sequence[Cell], worse: str, better: str) -> str:
     """Say on how many black boxes an attack is ahead of another, here and in the paper."""
-    seen = {(cell.source, cell.attack, cell.target): cell for cell in cells if not cell.white_box}
+    seen = {(cell.source, cell.attack, cell.target): cell for cell in compared(experiment, cells)}
     pairs = [(seen[source, worse, target], cell) for (source, attack, target), cell in seen.items() if attack == better]
     behind = [(a, b) for a, b in pairs if b.success <= a.success]
     gains = [100 * (b.success - a.success) for a, b in pairs]
@@ -60,7 +60,7 @@ def _means(experiment: Experiment, cells: Sequence[Cell]) -> str:
     """Put each attack's mean beside the paper's."""
     table, texts = _black_boxes(experiment), []
     for attack in experiment.attacks:
-        ours = mean([cell for cell in cells if cell.attack == attack and not cell.white_box])
+        ours = mean([cell for cell in compared(experiment, cells) if cell.attack == attack])
         theirs = [success for (_, name, _), success in table.items() if name == attack]
         here = "none" if ours is None else percent(ours)
         texts.append(f"{pretty(attack)} {here} (paper {percent(sum(theirs) / len(theirs))})")
@@ -72,7 +72,7 @@ def _numbers(cells: Sequence[Cell]) -> Iterator[str]:
     """Say how many of the paper's numbers lie in the intervals of ours."""
     known = [(cell, cell.paper) for cell in cells if cell.paper is not None]
     if not known:
-        yield "The paper has other models, so that no number of its stands beside a single cell."
+        yield "The paper has other models or other settings, so that no number of its stands beside a single cell."
         return
     inside = [cell for cell, paper in known if cell.low <= paper <= cell.high]
     cell, paper = max(known, key=lambda pair: abs(pair[0].success - pair[1]))

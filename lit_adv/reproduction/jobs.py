@@ -146,6 +146,7 @@ class Folder:
         precision = dict(self.typed("trainer")).get("precision", made["precision"])
         return (
             made["model"]["surrogate"].keys() == set(wanted["surrogate"])
+            and made["model"].get("members", wanted["surrogate"]) == wanted["surrogate"]
             and all(made["model"].get(name) == value for name, value in model.items())
             and all(made["data"][name] == value for name, value in data.items() if name in made["data"])
             and made["precision"].startswith(str(precision))  # 32 stands for 32-true

@@ -104,6 +104,9 @@ class PaperRun:
     def _write(self, record: Mapping[str, Any], complete: Sequence[str]) -> Path:
         title = f"Nesterov and scale invariance (Lin et al., ICLR 2020) with the models of {self.name}"
         notes = [f"{name} is left out: there is no {lacking}." for name, lacking in self.left_out.items()]
+        if typed := dict(self.folder.typed("model")):
+            given = ", ".join(f"{name} {value}" for name, value in typed.items())
+            notes.append(f"Settings that were given for all attacks: {given}.")
         book = Book(self.planner, self.folder.path, record, title, notes)
         page = book.write(complete)
         if dict(self.folder.typed("trainer")).get("logger") is not False:

@@ -80,7 +80,7 @@ class Planner:
     def _generation(self, source: str, run: AttackRun) -> Job:
         specs = attacked_specs(source, self.zoo)
         passes = count_passes(run.attack, **run.options)
-        name = f"images/{source}/{run.label}"
+        name = generation_name(source, run)
         return Job(
             name,
             "generate",
@@ -138,6 +138,11 @@ class Planner:
             "enable_progress_bar": False,
             "logger": [{"class_path": "lit_adv.loggers.OfflineWandbLogger", "init_args": logger}],
         }
+
+
+def generation_name(source: str, run: AttackRun) -> str:
+    """Return the name of the job that attacks a surrogate, which is its folder."""
+    return f"images/{source}/{run.label}"
 
 
 def attack_name(source: str, run: AttackRun) -> str:

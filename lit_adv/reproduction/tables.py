@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lit_adv.paper import PAPER_ENSEMBLE, paper_table
+from lit_adv.paper import PAPER_ENSEMBLE, has_paper_settings, paper_table
 from lit_adv.report import rows_to_csv
 from lit_adv.reproduction.experiments import ENSEMBLE, Experiment, members_of, pretty
-from lit_adv.reproduction.plan import Planner, attack_name
+from lit_adv.reproduction.plan import Planner, attack_name, generation_name
 from lit_adv.shards import storage
+from lit_adv.shards.manifest import MANIFEST_FILE
 
 
 class Cell(NamedTuple):
@@ -21,7 +22,7 @@ class Cell(NamedTuple):
         source: The surrogate's name, or ``ensemble``.
         attack: The attack's name.
         target: The target's name.
-        white_box: Whether the attack saw the target's weights.
+        white_box: Whether the attack saw the target's weights; of a defense, those of a model in it.
         success: The share of the images that are misclassified.
         low: Lower end of its 95 % interval.
         high: Upper end.
@@ -29,7 +30,7 @@ class Cell(NamedTuple):
         images: Of how many.
         on_correct: The share, of the images that the target itself classifies correctly when they are clean.
         correct: How many these are.
-        paper: The paper's number; None if it has none, or has it for another model.
+        paper: The paper's number; None if it has none, or has it for another model or for other settings.
     """
 
     source: str
@@ -55,6 +56,10 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
     others = {ENSEMBLE} if set(planner.zoo.ensemble) != PAPER_ENSEMBLE else set()
     cells = []
     for source, run in planner.runs(experiment.name):
+        # Nothing of C&W's settings is in the paper, so that the zoo's are as good as any.
+        own = run.options if run.attack == "cw" else {}
+        made = storage.read_json(str(folder / generation_name(source, run) / MANIFEST_FILE))["config"]["model"]
+        comparable = source not in others and has_paper_settings(made, own)
         for target in planner.zoo.defenses if experiment.defended else planner.zoo.targets:
             row = found[attack_name(source, run), target]
             cells.append(
@@ -62,7 +67,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
                     source,
                     run.attack,
                     target,
-                    white_box=target in members_of(source, planner.zoo),
+                    white_box=row["white_box"] or target in members_of(source, planner.zoo),
                     success=row["success"],
                     low=row["success_low"],
                     high=row["success_high"],
@@ -70,7 +75,7 @@ def read_cells(experiment: Experiment, planner: Planner, folder: Path) -> list[C
                     images=row["success_total"],
                     on_correct=row["success_on_correct"],
                     correct=row["success_on_correct_total"],
-                    paper=None if source in others else published.get((source, run.attack, target)),
+                    paper=published.get((source, run.attack, target)) if comparable else None,
                 )
             )
     return cells
@@ -129,6 +134,11 @@ def mean(cells: Sequence[Cell]) -> float | None:
 def averaged(experiment: Experiment, row: Sequence[Cell]) -> list[Cell]:
     """Return the cells that the last column averages."""
     return [cell for cell in row if experiment.average == "all" or not cell.white_box]
+
+
+def compared(experiment: Experiment, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells by which attacks are compared: the black boxes; of defenses all, as in the paper."""
+    return [cell for cell in cells if experiment.defended or not cell.white_box]
 
 
 def percent(share: float) -> str:

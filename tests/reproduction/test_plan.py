@@ -160,11 +160,17 @@ def test_a_generation_is_done_if_its_manifest_records_what_is_wanted(
     assert folder.done(job) == done
 
 
-def test_the_members_of_an_ensemble_stand_in_any_order_in_a_manifest(planner: Planner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_members_of_an_ensemble_stand_in_their_order_in_a_manifest(
+    planner: Planner, tmp_path: Path, turned: bool
+) -> None:
+    """Some attacks ask them in turn. The names of the weights stand in any order."""
     job = named(planner.jobs(["table2"]))["images/ensemble/tim"]
-    surrogate = dict.fromkeys(["import:two:build", "import:one:build"], "digest")
-    manifest(tmp_path / "out" / job.name, "tim", model={"surrogate": surrogate})
-    assert Folder(tmp_path / "out", [], {}).done(job)
+    members = job.settings["model"]["surrogate"]
+    surrogate = dict.fromkeys(reversed(members), "digest")
+    made = {"surrogate": surrogate, "members": members[::-1] if turned else members}
+    manifest(tmp_path / "out" / job.name, "tim", model=made)
+    assert Folder(tmp_path / "out", [], {}).done(job) == (not turned)
 
 
 def test_an_evaluation_is_done_while_its_images_are_those_it_was_shown(planner: Planner, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lit_adv.attacks import describe_attack
 from lit_adv.metrics import Rate
 from lit_adv.reproduction.experiments import TABLES
 from lit_adv.reproduction.findings import findings
@@ -101,7 +103,9 @@ def test_the_words_say_that_the_order_is_the_paper_s() -> None:
     )
     assert order.startswith("SI-NI-DIM is ahead of DIM on 1 of 1 black-box cells (+25.0 to +25.0 points; ")
     assert "Unlike" not in order
-    assert numbers == "The paper has other models, so that no number of its stands beside a single cell."
+    assert (
+        numbers == "The paper has other models or other settings, so that no number of its stands beside a single cell."
+    )
 
 
 @pytest.mark.parametrize("name", list(TABLES))
@@ -113,21 +117,54 @@ def test_every_table_s_words_stand_beside_the_paper_s(name: str) -> None:
     assert all("; the paper, with its models: " in sentence for sentence in said[: len(table.ahead)])
 
 
+def write_results(folder: Path, **options: Any) -> None:
+    """Write what the jobs of Table 3 leave, of attacks with some options, and of models that are fused in some way."""
+    fusion = options.pop("fusion", None)
+    attacks = ("mi_fgsm", "ti_dim", "si_ni_ti_dim")
+    for attack in attacks:
+        made = {"surrogate": dict.fromkeys(["one", "two"], "digest"), "attack": attack, "fusion": fusion}
+        made["attack_options"] = describe_attack(attack, **options)
+        (folder / "images/ensemble" / attack).mkdir(parents=True, exist_ok=True)
+        (folder / "images/ensemble" / attack / "manifest.json").write_text(json.dumps({"config": {"model": made}}))
+    rows = [
+        {
+            **{"attack": f"ensemble_{attack}", "target": "R&P", "white_box": True, "success": 0.5},
+            **{"success_low": 0.1, "success_high": 0.9, "success_hits": 2, "success_total": 4},
+            **{"success_on_correct": None, "success_on_correct_total": 0},
+        }
+        for attack in attacks
+    ]
+    (folder / "results/table3/R&P").mkdir(parents=True, exist_ok=True)
+    (folder / "results/table3/R&P/results.json").write_text(json.dumps(rows))
+
+
 def test_cells_come_from_the_results_of_the_evaluations(planner: Planner, tmp_path: Path) -> None:
-    for target, attacks in {"R&P": ("mi_fgsm", "ti_dim", "si_ni_ti_dim")}.items():
-        rows = [
-            {
-                **{"attack": f"ensemble_{attack}", "target": target, "white_box": True, "success": 0.5},
-                **{"success_low": 0.1, "success_high": 0.9, "success_hits": 2, "success_total": 4},
-                **{"success_on_correct": None, "success_on_correct_total": 0},
-            }
-            for attack in attacks
-        ]
-        (tmp_path / "results/table3" / target).mkdir(parents=True)
-        (tmp_path / "results/table3" / target / "results.json").write_text(json.dumps(rows))
+    write_results(tmp_path)
     first, *_, last = read_cells(TABLES["table3"], planner, tmp_path)
-    assert first == Cell("ensemble", "mi_fgsm", "R&P", False, 0.5, 0.1, 0.9, 2, 4, None, 0, None)
+    # The attack saw a model that the defense stands around.
+    assert first == Cell("ensemble", "mi_fgsm", "R&P", True, 0.5, 0.1, 0.9, 2, 4, None, 0, None)
     assert (last.attack, last.paper) == ("si_ni_ti_dim", None)  # the ensemble is not the paper's
     planner.zoo.models.update(dict.fromkeys(["Inc-v4", "IncRes-v2"], "import:four:build"))
     planner.zoo.ensemble[:] = ["Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"]
     assert [cell.paper for cell in read_cells(TABLES["table3"], planner, tmp_path)] == [0.293, 0.753, 0.913]
+
+
+@pytest.mark.parametrize("settings", [{"eps": "8/255"}, {"steps": 20}, {"fusion": "loss"}])
+def test_no_number_of_the_paper_stands_beside_other_settings(
+    planner: Planner, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    write_results(tmp_path, **settings)
+    planner.zoo.models.update(dict.fromkeys(["Inc-v4", "IncRes-v2"], "import:four:build"))
+    planner.zoo.ensemble[:] = ["Inc-v3", "Inc-v4", "IncRes-v2", "Res-101"]
+    assert [cell.paper for cell in read_cells(TABLES["table3"], planner, tmp_path)] == [None] * 3
+
+
+def test_defenses_are_compared_whether_the_attack_saw_what_is_in_them_or_not() -> None:
+    cells = [
+        cell("ensemble", attack, "R&P", 50 + number)._replace(white_box=True)
+        for number, attack in enumerate(TABLES["table3"].attacks)
+    ]
+    first, *_, means, _ = findings(TABLES["table3"], cells)
+    assert first.startswith("TI-DIM is ahead of MI-FGSM on 1 of 1 defenses (+0.5 to +0.5 points")
+    assert means.startswith("Mean success over all defenses, in %: MI-FGSM 25.0 (paper ")
+    assert " 25.0* (" in to_markdown(TABLES["table3"], cells)
