@@ -11,6 +11,7 @@ from lit_adv.shards import storage
 from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.job_shards import read_shards
 from lit_adv.shards.manifest import MANIFEST_FILE
+from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import finished
 
 
@@ -134,8 +135,8 @@ def check_shards(folder: AttackedFolder, checksums: bool = False) -> None:
             damaged[name] = f"SHA-256 {found} instead of {record.sha256}"
     if damaged:
         raise DamagedShardsError(
-            f"{len(damaged)} of {len(folder.shards)} shards in {folder.path} are not those of its {MANIFEST_FILE}; "
-            "delete them and run the same generate command again:\n  "
+            f"{len(damaged)} of {len(folder.shards)} shards in {redact(folder.path)} are not those of its "
+            f"{MANIFEST_FILE}; run lit-adv verify {redact(folder.path)} --repair and the same generate command again:\n  "
             + "\n  ".join(f"{name}: {reason}" for name, reason in damaged.items())
         )
 
