@@ -114,9 +114,9 @@ def persist(action: str, url: str, operation: Callable[[], Result]) -> Result:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {redact(url)}") from None
     except Exception as error:  # every remote file system has its own family of errors
-        answered = not is_passing(error)
-        lasted = "" if answered else f" for {PATIENCE_SECONDS:.0f} s"
-        gone = not answered and not isinstance(error, IncompleteError) and type(error).__name__ not in _CUT_SHORT
+        lasted = f" for {PATIENCE_SECONDS:.0f} s" if is_passing(error) else ""
+        gone = is_passing(error) and not isinstance(error, IncompleteError) and type(error).__name__ not in _CUT_SHORT
+        answered = not gone  # a file that does not arrive whole says nothing against the endpoint
         # The cause is left out: its message may hold a signed URL.
         raise (StorageGoneError if gone else OSError)(
             f"cannot {action} {redact(url)} ({endpoint}){lasted}: {_say(error)}"
