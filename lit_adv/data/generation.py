@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from lit_adv.data.batch import ImageBatch
 from lit_adv.data.decoder import Decoder, Interpolation
 from lit_adv.data.reader import read_batches
-from lit_adv.packing import is_image_folder, pack
+from lit_adv.packing import is_image_folder, pack, refuse_inside
 from lit_adv.shards import storage
 from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import is_http, list_shards, refuse_own_input, shard_name
@@ -113,12 +113,13 @@ class GenerationDataModule(LightningDataModule):
         """Pack a folder of images into shards, if that is what ``shards`` names.
 
         Raises:
-            ValueError: If the output folder is that of the images or their shards.
+            ValueError: If the output folder lies in that of the images, or is that of their shards.
         """
         if isinstance(self.shards, str) and is_image_folder(self.shards):
             packed = _packed_folder(self.shards)
             if self.output is not None:
                 refuse_own_input(self.output, [storage.join(folder, "x.tar") for folder in (self.shards, packed)])
+                refuse_inside(self.output, self.shards)
             logger.info("packing the images of %s into shards in %s", self.shards, packed)
             pack(self.shards, packed)
 
