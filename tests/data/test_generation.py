@@ -82,6 +82,18 @@ def test_other_data_under_the_same_names_is_refused_by_the_shards_that_differ(
     assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 47
 
 
+def test_finished_shards_of_other_settings_are_refused_before_anything_is_attacked(
+    two_shards: str, tmp_path: Path
+) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    for name in ("job.json", "shard-000001.tar", "shard-000001.json"):
+        (tmp_path / "out" / name).unlink()
+    message = r"1 of 1 finished shards in .* were made with other settings than job\.json records: shard-000000\.tar\. "
+    with pytest.raises(ConfigMismatchError, match=message):
+        tiny_job.generate(two_shards, str(tmp_path / "out"), module=tiny_job.NoiseModule(noise=2, kill_at=0))
+    assert finished(str(tmp_path / "out")) == {"shard-000000"}
+
+
 def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path) -> None:
     tiny_job.generate(two_shards, str(tmp_path / "out"))
     (tmp_path / "in").rename(tmp_path / "moved")

@@ -17,7 +17,7 @@ from lit_adv.callbacks.writer import GenerationFailedError
 from lit_adv.cli.verify import verify as main
 from lit_adv.errors import MendableError
 from lit_adv.shards import publish, scratch, storage
-from lit_adv.shards.job import canonical_json
+from lit_adv.shards.job import ConfigMismatchError, canonical_json
 from lit_adv.shards.verify import verify
 from tests import tiny_job, tiny_shards
 from tests.escapes import writes_outside
@@ -414,8 +414,13 @@ def test_repair_removes_no_tar_that_no_sidecar_proves_to_be_the_jobs(
     assert check(job, "--repair") == 1
     assert "s0: it has no sidecar, so nothing proves that it is whole, or this job's" in capsys.readouterr().out
     assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
-    with pytest.raises(GenerationFailedError, match=r"s0\.tar exists with other bytes .* move it to another folder"):
+    with pytest.raises(ConfigMismatchError, match=r"made with other settings than job\.json records: s1\.tar\. Choose"):
         tiny_job.generate(str(job / "in"), str(job / "out"))
+    (job / "out/s1.json").unlink()
+    for name in tars:
+        reason = rf"{name} exists with other bytes .* move it to another folder"
+        with pytest.raises(GenerationFailedError, match=reason):
+            tiny_job.generate(str(job / "in"), str(job / "out"))
     assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
 
 
