@@ -43,6 +43,14 @@ def test_an_unfinished_folder_says_how_far_it_is_and_how_to_complete_it(folder: 
         open_attacked(str(folder))
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"shards": [1]}', '{"shards": [], "config": 1}', '{"shards": {"a": 1}}'])
+def test_a_damaged_manifest_is_named_with_the_remedy(content: str, folder: Path) -> None:
+    (folder / "manifest.json").write_text(content)
+    message = rf"the manifest\.json of {folder} is damaged .*; run lit-adv verify {folder} --repair and"
+    with pytest.raises(ValueError, match=message):
+        open_attacked(str(folder))
+
+
 def test_a_shard_that_is_cut_off_or_missing_is_named(folder: Path) -> None:
     whole = (folder / "tiny-000001.tar").read_bytes()
     (folder / "tiny-000001.tar").write_bytes(whole[: len(whole) // 2])
