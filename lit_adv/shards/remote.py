@@ -36,7 +36,9 @@ _LASTING_ERRNOS = {
 _PASSING_STATUS = {408, 425, 429}  # and all from 500
 _USER_INFO = re.compile(r"(\w[\w+.-]*://)[^/\s'\"]*@")
 # Without the punctuation that may follow a URL in a sentence.
-_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?(?:[^\s'\"]*[^\s'\":;,.)])?")
+_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?([^\s'\"]*[^\s'\":;,.)])?")
+_PARAMETER = re.compile(r"(?:^|[?&])[\w.~%-]+=")
+_SIZE = re.compile("size=[0-9]+")  # of a model's images, which its source may end with
 
 #: Of transfers that were cut short. They speak of one file; the server answers.
 _CUT_SHORT = {"ClientPayloadError", "IncompleteReadError", "ResponseStreamingError"}  # aiohttp's and botocore's
@@ -142,11 +144,19 @@ def is_passing(error: BaseException) -> bool:
 def redact(text: str) -> str:
     """Take credentials out of the URLs in a text: user names and passwords, and query strings with signatures.
 
+    A question mark may also be that of a glob, except on web servers, which list nothing.
+
     Example:
         >>> redact("https://me:secret@host/a.tar?X-Amz-Signature=0a1b")
         'https://***@host/a.tar?***'
     """
-    return _QUERY.sub(r"\1?***", _USER_INFO.sub(r"\1***@", text))
+    return _QUERY.sub(_cut_query, _USER_INFO.sub(r"\1***@", text))
+
+
+def _cut_query(match: re.Match[str]) -> str:
+    place, query = match[1], match[2] or ""
+    is_glob = not place.lower().startswith(("http://", "https://")) and not _PARAMETER.search(query)
+    return match[0] if is_glob or _SIZE.fullmatch(query) else f"{place}?***"
 
 
 def _options(protocol: str) -> dict[str, Any]:
