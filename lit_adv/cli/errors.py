@@ -17,7 +17,8 @@ _MENDABLE = (MendableError, OSError, ValueError)
 
 # torch hands on what is raised in a data loader's worker under this heading, as an error of the same type.
 _OF_A_WORKER = re.compile(
-    r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback .*^(?:\w+\.)*\1: (.*)", re.DOTALL | re.MULTILINE
+    r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback .*^(?:\w+\.)*\1: (.*)",
+    re.DOTALL | re.MULTILINE,
 )
 
 

@@ -17,8 +17,9 @@ _OTHER_FORMATS = {
     "tga", "tif", "tiff", "xbm",
 }  # fmt: skip
 _SYSTEM_FOLDERS = {
-    "#recycle", "#snapshot", "$extend", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle", "@sharesnap", "@tmp",
-    "__macosx", "__pycache__", "lost+found", "network trash folder", "system volume information", "temporary items",
+    "#recycle", "#snapshot", "$extend", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle", "@sharesnap",
+    "@tmp", "__macosx", "__pycache__", "lost+found", "network trash folder", "system volume information",
+    "temporary items",
 }  # fmt: skip
 # A class may be called so, too.
 _DOUBTFUL_MARKS = ("@", "#", "$")

@@ -151,8 +151,8 @@ def check_shards(folder: AttackedFolder, checksums: bool = False) -> None:
     if damaged:
         raise DamagedShardsError(
             f"{len(damaged)} of {len(folder.shards)} shards in {redact(folder.path)} are not those of its "
-            f"{MANIFEST_FILE}; run lit-adv verify {redact(folder.path)} --repair and the same generate command again:\n  "
-            + "\n  ".join(f"{name}: {reason}" for name, reason in damaged.items())
+            f"{MANIFEST_FILE}; run lit-adv verify {redact(folder.path)} --repair and the same generate command again:"
+            "\n  " + "\n  ".join(f"{name}: {reason}" for name, reason in damaged.items())
         )
 
 

@@ -1,8 +1,8 @@
 """Changing storage, local or remote.
 
 Whatever is published appears under its name whole or not at all, and never replaces what is there already. Storage of
-objects can promise both at once, and so can hard links. Elsewhere, as on SFTP, SMB and HDFS, a file is moved to its name
-if that is still free; of two processes that do so at the same moment, the later one replaces the other's file.
+objects can promise both at once, and so can hard links. Elsewhere, as on SFTP, SMB and HDFS, a file is moved to its
+name if that is still free; of two processes that do so at the same moment, the later one replaces the other's file.
 """
 
 from __future__ import annotations

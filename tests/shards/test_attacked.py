@@ -43,7 +43,9 @@ def test_an_unfinished_folder_says_how_far_it_is_and_how_to_complete_it(folder: 
         open_attacked(str(folder))
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"shards": [1]}', '{"shards": [], "config": 1}', '{"shards": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"shards": [1]}', '{"shards": [], "config": 1}', '{"shards": {"a": 1}}']
+)
 def test_a_damaged_manifest_is_named_with_the_remedy(content: str, folder: Path) -> None:
     (folder / "manifest.json").write_text(content)
     message = rf"the manifest\.json of {folder} is damaged .*; run lit-adv verify {folder} --repair and"
