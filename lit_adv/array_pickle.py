@@ -136,8 +136,15 @@ class _Dtype:
         return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]  # which raises ValueError
 
 
+def _require(kind: type, *values: object) -> None:
+    """Check types before anything else: to hash, compare or print tuples of tuples may take exponential time."""
+    if not all(type(value) is kind for value in values):
+        raise TypeError(f"something is not of type {kind.__name__}")
+
+
 def _find(module: str, name: str) -> object:
     """Return what stands for a global name in the pickle."""
+    _require(str, module, name)
     functions: dict[tuple[str, str], Callable[..., object]] = {
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
@@ -153,12 +160,15 @@ def _find(module: str, name: str) -> object:
 
 def _reconstruct(kind: object, shape: tuple[int, ...], _: bytes) -> NDArray[Any]:
     """Make the empty array that the pickle then fills, as NumPy's function of this name does."""
+    _require(tuple, shape)
+    _require(int, *shape)
     if kind is not _ARRAY or shape != (0,):
         raise pickle.UnpicklingError("its pickle asks for an array of another kind than numpy.ndarray")
     return np.empty(0)
 
 
 def _make_dtype(code: str, *_: object) -> _Dtype:
+    _require(str, code)
     if code not in _NUMBERS | {"O8"}:
         raise pickle.UnpicklingError(f"its pickle asks for an array of the type {code!r}, which no number has")
     return _Dtype(code)
@@ -166,6 +176,7 @@ def _make_dtype(code: str, *_: object) -> _Dtype:
 
 def _encode(text: str, encoding: str) -> bytes:
     """Turn text into the bytes it stands for; protocol 2 writes bytes so."""
+    _require(str, text, encoding)
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"its pickle asks for the codec {encoding!r}")
     return text.encode("latin1")
@@ -181,6 +192,7 @@ def _set_items(container: dict[Any, Any], items: list[Any]) -> None:
 def _build(made: object, version: int, *state: Any) -> None:
     """Give an array its content, or a type its byte order."""
     if isinstance(made, _Dtype):
+        _require(str, state[0])
         made.order = state[0]
     elif isinstance(made, np.ndarray):
         shape, dtype, fortran, content = state
@@ -191,6 +203,8 @@ def _build(made: object, version: int, *state: Any) -> None:
 
 def _fill(array: NDArray[Any], shape: tuple[int, ...], dtype: _Dtype, fortran: bool, content: Any) -> None:
     """Fill an array, whose content must have the very size of its shape."""
+    _require(tuple, shape)
+    _require(int, *shape)
     if len(shape) > _MAX_RANK or any(size < 0 for size in shape):
         raise ValueError(f"an array has the shape {shape}")
     numpy_dtype = dtype.to_numpy()

@@ -110,6 +110,23 @@ def test_damage_is_refused_and_takes_no_memory(content: bytes, reason: str) -> N
     assert peak < 2**24  # the lengths above ask for 2**31 and more
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8c\x01mDEEP\x93.",
+        b"\x80\x04DEEP\x8c\x01n\x93.",
+        b"\x80\x04cnumpy\ndtype\nDEEP\x85R.",
+        b"\x80\x04c_codecs\nencode\n\x8c\x01aDEEP\x86R.",
+        ARRAY.replace(b"K\x00\x85", b"DEEP\x85"),
+        ARRAY.replace(b"K\x03\x85", b"DEEP\x85"),
+        ARRAY.replace(DTYPE_STATE, b"K\x03DEEP"),
+    ],
+)
+def test_tuples_in_the_place_of_names_and_numbers_are_refused_by_their_type(content: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match=r"damaged \(TypeError: something is not of type"):
+        load(content.replace(b"DEEP", b")\x85\x85"))
+
+
 def test_containers_within_containers_without_end_are_refused() -> None:
     with pytest.raises(pickle.UnpicklingError, match="longer than arrays need"):
         load(b"\x80\x03" + b"]" * 300_000 + b".")

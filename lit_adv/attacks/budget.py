@@ -33,7 +33,9 @@ def parse_eps(eps: float | str, name: str = "eps") -> float:
     """
     value = parse_number(name, eps)
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} {eps!r} is not in [0, 1]; grey levels are written as a fraction: {eps}/255")
+        is_grey = value >= 1 and "/" not in str(eps)
+        remedy = f"; grey levels are written as a fraction: {eps}/255" if is_grey else ""
+        raise ValueError(f"{name} {eps!r} is not in [0, 1]{remedy}")
     return value
 
 

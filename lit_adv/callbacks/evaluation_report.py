@@ -199,12 +199,12 @@ def _picture(attack: str) -> str:
 def _captions(kept: KeptCounts | None, attack: str, shard: str, target: str) -> list[str]:
     """Return what a target makes of a shard's images; nothing if that is not kept."""
     try:
-        [(images, answers)] = kept.read_some({(attack, shard): [target]}) if kept else [(None, {})]
+        counted = next(iter(kept.read_some({(attack, shard): [target]})), None) if kept else None
     except FileNotFoundError:  # as where the number of batches is limited
         return []
-    if images is None or target not in answers:  # they were damaged since
+    if counted is None or target not in counted.answers:  # they were damaged since
         return []
-    return [f"{a} -> {b}" for a, b in zip(images.labels, answers[target].predictions, strict=True)]
+    return [f"{a} -> {b}" for a, b in zip(counted.images.labels, counted.answers[target].predictions, strict=True)]
 
 
 def _index(trainer: Trainer, task: Any) -> dict[str, Any]:

@@ -66,7 +66,13 @@ class RunFolder(Callback):
             scratch.remove_stale_scratch(self.path)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the validation that the checkpoint was written before; Lightning would take it for done."""
+        """Go on with the validation that the checkpoint was written before; Lightning would take it for done.
+
+        What another attempt came to within an epoch is removed: a run from elsewhere has given that up.
+        """
+        midway = storage.join(self.path, _MIDWAY)
+        if trainer.is_global_zero and str(trainer.ckpt_path) != midway:
+            publish.remove(midway)
         self.kept_step = trainer.global_step or None
         if self._validation_due:
             trainer.fit_loop.epoch_loop.val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION

@@ -210,12 +210,13 @@ class ShardWriter(BasePredictionWriter):
         outcomes = self._peers.gather(_Outcome(self._own, said), meanwhile=lambda: self._report_if_due(trainer))
         self._discard()
         self._tell(trainer, [outcome.tally for outcome in outcomes])
+        failed = _describe_failures(outcomes)
         if error is not None:
+            if len(failed) > 2:  # more than a heading and this error
+                logger.warning("%s", "\n".join(failed))
             raise error
-        failed = [f"{redact(shard)}: {why}" for outcome in outcomes for shard, why in outcome.tally.failed.items()]
-        failed += [outcome.error for outcome in outcomes if outcome.error is not None]
         if failed:
-            raise GenerationFailedError(f"{len(failed)} shards could not be made:\n  " + "\n  ".join(failed))
+            raise GenerationFailedError("\n".join(failed))
         # The list as it is recorded: since the run began, it may have been changed by another run.
         self.summary = finalize(self.path, [f"{name}.tar" for name in read_shards(self.path, self._record)])
         if self.summary is None and (any(t.images for t in self.tallies) or not any(t.skipped for t in self.tallies)):
@@ -277,6 +278,16 @@ def _drain(output: ShardOutput) -> Exception | None:
     except Exception as error:
         return error
     return None
+
+
+def _describe_failures(outcomes: Sequence[_Outcome]) -> list[str]:
+    """Return lines that name the shards that could not be made and the processes that failed; none if all went well."""
+    shards = [f"  {redact(shard)}: {why}" for outcome in outcomes for shard, why in outcome.tally.failed.items()]
+    errors = [f"  rank {rank}: {outcome.error}" for rank, outcome in enumerate(outcomes) if outcome.error is not None]
+    return [
+        *([f"{len(shards)} shards could not be made:", *shards] if shards else []),
+        *([f"{len(errors)} of {len(outcomes)} processes failed:", *errors] if errors else []),
+    ]
 
 
 def _data_module(trainer: Trainer) -> Any:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from lit_adv.packing import LabelSettings, collect, pack_images
+from lit_adv.packing import LabelSettings, collect, pack_images, refuse_inside
 from lit_adv.packing.settings import Classes
 from lit_adv.shards.remote import redact
 
@@ -18,6 +18,8 @@ def pack(arguments: Sequence[str], prog: str = "lit-adv pack") -> None:
     options = vars(_parser(prog).parse_args(arguments))
     source, labels, destination = (options.pop(name) for name in ("source", "labels", "destination"))
     samples_per_shard, prefix = options.pop("samples_per_shard"), options.pop("prefix")
+    if labels is None:
+        refuse_inside(destination, source)
     collection = collect(source, labels, LabelSettings(**options))
     for line in [*_show(collection.classes), *(f"note: {note}" for note in collection.notes)]:
         print(line, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -13,12 +14,12 @@ from torch.utils.data import DataLoader
 from lit_adv.data.batch import ImageBatch
 from lit_adv.data.decoder import Decoder, Interpolation
 from lit_adv.data.reader import read_batches
-from lit_adv.packing import is_image_folder, pack
+from lit_adv.packing import is_image_folder, pack, refuse_inside
 from lit_adv.shards import storage
-from lit_adv.shards.job import ConfigMismatchError
+from lit_adv.shards.job import JOB_FILE, ConfigMismatchError, digest
 from lit_adv.shards.listing import is_http, list_shards, refuse_own_input, shard_name
 from lit_adv.shards.remote import redact
-from lit_adv.shards.sidecar import finished, read_sidecars
+from lit_adv.shards.sidecar import Sidecar, finished, read_sidecars
 
 logger = logging.getLogger(__name__)
 
@@ -113,12 +114,13 @@ class GenerationDataModule(LightningDataModule):
         """Pack a folder of images into shards, if that is what ``shards`` names.
 
         Raises:
-            ValueError: If the output folder is that of the images or their shards.
+            ValueError: If the output folder lies in that of the images, or is that of their shards.
         """
         if isinstance(self.shards, str) and is_image_folder(self.shards):
             packed = _packed_folder(self.shards)
             if self.output is not None:
                 refuse_own_input(self.output, [storage.join(folder, "x.tar") for folder in (self.shards, packed)])
+                refuse_inside(self.output, self.shards)
             logger.info("packing the images of %s into shards in %s", self.shards, packed)
             pack(self.shards, packed)
 
@@ -156,7 +158,10 @@ class GenerationDataModule(LightningDataModule):
         if self.output is None:
             return self._share
         done = finished(self.output)
-        _refuse_other_data(self.output, [shard for shard in self._share if shard_name(shard) in done])
+        made = [shard for shard in self._share if shard_name(shard) in done]
+        sidecars = dict(zip(made, read_sidecars(self.output, [shard_name(shard) for shard in made]), strict=True))
+        _refuse_other_settings(self.output, sidecars.values())
+        _refuse_other_data(self.output, sidecars)
         return [shard for shard in self._share if shard_name(shard) not in done]
 
     @property
@@ -165,20 +170,43 @@ class GenerationDataModule(LightningDataModule):
         return self.plan[self.job_index :: self.job_count]
 
 
-def _refuse_other_data(output: str, shards: list[str]) -> None:
+def _refuse_other_settings(output: str, sidecars: Collection[Sidecar]) -> None:
+    """Make sure that what is done was made with the settings that the folder records, if it records any.
+
+    Raises:
+        ConfigMismatchError: If a shard was made with others.
+    """
+    try:
+        fingerprint = digest(storage.read_json(storage.join(output, JOB_FILE)))
+    except FileNotFoundError:
+        return
+    other = [sidecar.shard for sidecar in sidecars if sidecar.fingerprint != fingerprint]
+    if other:
+        more = ", ..." if len(other) > _NAMED else ""
+        raise ConfigMismatchError(
+            f"{len(other)} of {len(sidecars)} finished shards in {redact(output)} were made with other settings than "
+            f"{JOB_FILE} records: {', '.join(other[:_NAMED])}{more}. Choose another folder, or move these shards and "
+            "their sidecars to one and run again"
+        )
+
+
+def _refuse_other_data(output: str, sidecars: Mapping[str, Sidecar]) -> None:
     """Make sure that what is done was made from these shards, and not from others of the same names.
 
     Sizes are compared, not contents, for that would mean reading all again; ``verify --source`` does.
 
+    Args:
+        output: URL of the output folder.
+        sidecars: What was made, by the input shard's URL.
+
     Raises:
         ConfigMismatchError: If an input shard has another size than when it was attacked.
     """
-    sizes = storage.file_sizes([shard for shard in shards if not is_http(shard)])
-    sidecars = read_sidecars(output, [shard_name(shard) for shard in sizes])
+    sizes = storage.file_sizes([shard for shard in sidecars if not is_http(shard)])
     named = [
-        f"{redact(shard)}: {sidecar.source_bytes} bytes when it was attacked, {size} now"
-        for (shard, size), sidecar in zip(sizes.items(), sidecars, strict=True)
-        if sidecar.source_bytes != size
+        f"{redact(shard)}: {sidecars[shard].source_bytes} bytes when it was attacked, {size} now"
+        for shard, size in sizes.items()
+        if sidecars[shard].source_bytes != size
     ]
     if named:
         more = f"\n  and {len(named) - _NAMED} more" if len(named) > _NAMED else ""

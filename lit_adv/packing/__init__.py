@@ -3,7 +3,7 @@
 The images' bytes are stored untouched. What cannot be packed is refused or counted, never lost in silence.
 """
 
-from lit_adv.packing.collect import Collection, collect, is_image_folder, pack
+from lit_adv.packing.collect import Collection, collect, is_image_folder, pack, refuse_inside
 from lit_adv.packing.keys import TARGET_FIELD, LabeledImage
 from lit_adv.packing.record import PACK_FILE
 from lit_adv.packing.settings import LabelSettings
@@ -19,4 +19,5 @@ __all__ = [
     "is_image_folder",
     "pack",
     "pack_images",
+    "refuse_inside",
 ]

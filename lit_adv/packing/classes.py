@@ -44,13 +44,14 @@ def read_class_folders(folder: Path, settings: LabelSettings, left_out: LeftOut)
 
     Raises:
         FileNotFoundError: If there are no images, or a class has none.
-        ValueError: If the folders are no classes, or it is unclear which label one stands for.
+        ValueError: If the folders are no classes, or it is unclear whether one is, or which label it stands for.
     """
     found = {name: list(walk(folder / name, left_out)) for name in class_names(folder)}
     for entry in entries(folder):
         path = folder / entry.name
         if entry.is_dir():
-            left_out.system += [path] if is_system_folder(entry.name) else []
+            if is_system_folder(entry.name):
+                left_out.add_folder(path)
         elif is_image_name(entry.name) and not is_system_file(entry.name):
             left_out.stray_images.append(path)
         else:

@@ -14,6 +14,7 @@ from lit_adv.packing.walk import LeftOut, entries, is_system_file, walk
 from lit_adv.packing.write import pack_images
 from lit_adv.shards import storage
 from lit_adv.shards.listing import is_image_name
+from lit_adv.shards.remote import redact
 
 TABLE = "labels.csv"  # is read if it lies in a folder without class folders
 
@@ -59,9 +60,12 @@ def pack(
 
     Raises:
         OSError: If there are no images, or a file is missing or not to be read or written.
-        ValueError: If it is unclear what a label is, or an image would be lost.
+        ValueError: If it is unclear what a label is, an image would be lost, or ``destination`` lies in ``source``
+            and no CSV file is named.
         ConfigMismatchError: If ``destination`` holds shards of other images or sizes.
     """
+    if labels is None:
+        refuse_inside(destination, source)
     collection = collect(source, labels, settings)
     for note in collection.notes:
         logger.warning("%s", note)
@@ -72,7 +76,8 @@ def collect(source: str, labels: str | None = None, settings: LabelSettings | No
     """Find the images of a folder and their labels.
 
     Args:
-        source: Local folder with one folder a class, or with the images that a CSV file names.
+        source: Local folder, a path or a ``file://`` URL, with one folder a class, or with the images that a CSV file
+            names.
         labels: The CSV file; by default ``labels.csv`` in a folder without class folders.
         settings: How labels are read.
 
@@ -80,7 +85,7 @@ def collect(source: str, labels: str | None = None, settings: LabelSettings | No
         OSError: If there are no images, or a file is missing or cannot be read.
         ValueError: If it is unclear what a label is, or an image would be lost.
     """
-    folder, settings, left_out = Path(source), settings or LabelSettings(), LeftOut()
+    folder, settings, left_out = _local_folder(source), settings or LabelSettings(), LeftOut()
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {source}")
     table, notes = _table(folder, labels)
@@ -94,6 +99,25 @@ def collect(source: str, labels: str | None = None, settings: LabelSettings | No
         images, classes, class_notes = read_class_folders(folder, settings, left_out)
         notes += class_notes
     return Collection(folder.resolve().name, with_keys(root, images), classes, notes + left_out.notes())
+
+
+def refuse_inside(place: str, images: str) -> None:
+    """Make sure that nothing is written among class folders: the next run would take it for one without images.
+
+    Args:
+        place: URL of the folder that is written.
+        images: The folder of images.
+
+    Raises:
+        ValueError: If the one is, or lies in, the other, whichever way they are named.
+    """
+    local, folder = storage.local_path(place), _local_folder(images)
+    if local is not None and local.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{redact(place)} lies in the folder of images {images}; choose one outside of it")
+
+
+def _local_folder(source: str) -> Path:
+    return Path(source) if Path(source).is_dir() else storage.local_path(source) or Path(source)
 
 
 def is_image_folder(url: str) -> bool:

@@ -17,9 +17,13 @@ _OTHER_FORMATS = {
     "tga", "tif", "tiff", "xbm",
 }  # fmt: skip
 _SYSTEM_FOLDERS = {
-    "__macosx", "__pycache__", "lost+found", "network trash folder", "recycled", "recycler",
-    "system volume information", "temporary items",
+    "#recycle", "#snapshot", "$extend", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle", "@sharesnap",
+    "@tmp", "__macosx", "__pycache__", "lost+found", "network trash folder", "system volume information",
+    "temporary items",
 }  # fmt: skip
+# A class may be called so, too.
+_DOUBTFUL_MARKS = ("@", "#", "$")
+_DOUBTFUL_FOLDERS = {"recycled", "recycler"}
 _SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "icon\r", "thumbs.db"}
 _NAMED = 3  # examples in one message
 
@@ -48,6 +52,22 @@ class LeftOut:
             self.other_formats.append(path)
         else:
             self.not_images[_extension(path) or "no extension"] += 1
+
+    def add_folder(self, path: Path) -> None:
+        """Take down a folder whose name is a system's own.
+
+        Raises:
+            OSError: If a folder in it cannot be read.
+            ValueError: If a class may have that name, too, and there are images in it: without it, they would be lost,
+                and where names give the labels, those of all that follow would shift.
+        """
+        inside = LeftOut()
+        if _is_doubtful(path.name) and (any(True for _ in walk(path, inside)) or inside.other_formats):
+            raise ValueError(
+                f"{path} holds images, but folders of such names are often a system's own; rename it if it is a class, "
+                "else move it away, or name the images' labels in a CSV file with --labels"
+            )
+        self.system.append(path)
 
     def refuse_other_formats(self) -> None:
         """Make sure that no image is lost for its format.
@@ -105,6 +125,7 @@ def walk(folder: Path, left_out: LeftOut, inside: frozenset[tuple[int, int]] = f
 
     Raises:
         OSError: If a folder cannot be read or is a link to one that it lies in, or an image is not a plain file.
+        ValueError: If it is unclear whether a folder with images is a system's own.
     """
     status = folder.stat()
     identity = (status.st_dev, status.st_ino)
@@ -114,7 +135,7 @@ def walk(folder: Path, left_out: LeftOut, inside: frozenset[tuple[int, int]] = f
         path = folder / entry.name
         if entry.is_dir():
             if is_system_folder(entry.name):
-                left_out.system.append(path)
+                left_out.add_folder(path)
             else:
                 yield from walk(path, left_out, inside | {identity})
         elif is_image_name(entry.name) and not is_system_file(entry.name):
@@ -134,11 +155,19 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 def is_system_folder(name: str) -> bool:
     """Tell whether a folder's name is one that systems, storage boxes and tools give their own.
 
+    What may be a class all the same is among them; :meth:`LeftOut.add_folder` looks into it.
+
     Example:
         >>> [is_system_folder(name) for name in ("__MACOSX", ".git", "@eaDir", "#recycle", "$RECYCLE.BIN", "cat")]
         [True, True, True, True, True, False]
     """
-    return name.startswith((".", "@", "#", "$")) or name.lower() in _SYSTEM_FOLDERS
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS or _is_doubtful(name)
+
+
+def _is_doubtful(name: str) -> bool:
+    """Tell whether a folder of this name may be a system's own or a class."""
+    lower = name.lower()
+    return lower in _DOUBTFUL_FOLDERS or (name.startswith(_DOUBTFUL_MARKS) and lower not in _SYSTEM_FOLDERS)
 
 
 def is_system_file(name: str) -> bool:

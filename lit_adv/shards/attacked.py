@@ -11,6 +11,7 @@ from lit_adv.shards import storage
 from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.job_shards import read_shards
 from lit_adv.shards.manifest import MANIFEST_FILE
+from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import finished
 
 
@@ -58,7 +59,7 @@ def open_attacked(path: str) -> AttackedFolder:
 
     Raises:
         FileNotFoundError: If there is no manifest, since nothing was made there or shards are missing.
-        ValueError: If no shard holds an image.
+        ValueError: If no shard holds an image, or the manifest is damaged.
     """
     names = storage.list_names(path)
     if JOB_FILE not in names:
@@ -73,19 +74,34 @@ def open_attacked(path: str) -> AttackedFolder:
             f"{path} is not finished: it has no {MANIFEST_FILE}, and {len(done)} of {len(expected)} shards are "
             "done; run the same generate command again to complete it"
         )
-    manifest = storage.read_json(storage.join(path, MANIFEST_FILE))
-    shards = {
-        record["shard"]: ShardRecord(record["samples"], record["tar_bytes"], record["sha256"])
-        for record in manifest["shards"]
-        if record["samples"]
-    }
+    config, records, skipped = _read_manifest(path)
+    shards = {name: record for name, record in records.items() if record.samples}
     if not shards:
-        skipped = sum(record["skipped"] for record in manifest["shards"])
         raise ValueError(
             f"{path} holds no images: all {skipped} samples were skipped, and the sidecars (NAME.json) say why; mend "
             "the input shards or the data settings, and generate into another folder"
         )
-    return AttackedFolder(path, manifest["config"], shards)
+    return AttackedFolder(path, config, shards)
+
+
+def _read_manifest(path: str) -> tuple[dict[str, Any], dict[str, ShardRecord], int]:
+    """Return the configuration, the records of all shards by name, and how many samples were skipped.
+
+    Raises:
+        ValueError: If the manifest is damaged.
+    """
+    try:
+        manifest = storage.read_json(storage.join(path, MANIFEST_FILE))
+        records = {
+            record["shard"]: ShardRecord(record["samples"], record["tar_bytes"], record["sha256"])
+            for record in manifest["shards"]
+        }
+        return dict(manifest["config"]), records, sum(record["skipped"] for record in manifest["shards"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the {MANIFEST_FILE} of {redact(path)} is damaged ({type(error).__name__}: {error}); run lit-adv verify "
+            f"{redact(path)} --repair and the same generate command again"
+        ) from error
 
 
 def open_paired(paths: Mapping[str, str]) -> dict[str, AttackedFolder]:
@@ -134,9 +150,9 @@ def check_shards(folder: AttackedFolder, checksums: bool = False) -> None:
             damaged[name] = f"SHA-256 {found} instead of {record.sha256}"
     if damaged:
         raise DamagedShardsError(
-            f"{len(damaged)} of {len(folder.shards)} shards in {folder.path} are not those of its {MANIFEST_FILE}; "
-            "delete them and run the same generate command again:\n  "
-            + "\n  ".join(f"{name}: {reason}" for name, reason in damaged.items())
+            f"{len(damaged)} of {len(folder.shards)} shards in {redact(folder.path)} are not those of its "
+            f"{MANIFEST_FILE}; run lit-adv verify {redact(folder.path)} --repair and the same generate command again:"
+            "\n  " + "\n  ".join(f"{name}: {reason}" for name, reason in damaged.items())
         )
 
 

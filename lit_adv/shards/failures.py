@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from lit_adv.shards import publish, storage
 from lit_adv.shards.job import canonical_json
+from lit_adv.shards.listing import FAILURE_PREFIX
 
-_PREFIX, _SUFFIX = "_failed-", ".json"
+_SUFFIX = ".json"
 
 
 def is_failure(file_name: str) -> bool:
     """Tell whether a file's name is that of such a record."""
-    return file_name.startswith(_PREFIX) and file_name.endswith(_SUFFIX)
+    return file_name.startswith(FAILURE_PREFIX) and file_name.endswith(_SUFFIX)
 
 
 def record_failure(folder: str, name: str, reason: str) -> None:
@@ -35,7 +36,7 @@ def read_failures(folder: str, names: Iterable[str]) -> dict[str, str]:
         OSError: If a record cannot be read.
     """
     present = storage.list_names(folder)
-    failed = [name for name in names if f"{_PREFIX}{name}{_SUFFIX}" in present]
+    failed = [name for name in names if f"{FAILURE_PREFIX}{name}{_SUFFIX}" in present]
     reasons = {}
     for name in failed:
         try:
@@ -61,4 +62,4 @@ def forget_failures(folder: str, present: Iterable[str]) -> None:
 
 
 def _url(folder: str, name: str) -> str:
-    return storage.join(folder, f"{_PREFIX}{name}{_SUFFIX}")
+    return storage.join(folder, f"{FAILURE_PREFIX}{name}{_SUFFIX}")

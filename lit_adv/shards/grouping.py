@@ -61,7 +61,7 @@ def group_samples(members: Iterable[TarInfo]) -> list[IndexedSample]:
     - Bytes of a name that are not UTF-8 are written as in URLs, ``%E9``.
 
     Returns:
-        The samples in the order of their first files.
+        The samples in the order of their first files; if parts were joined, those of the same key together.
     """
     parts: list[IndexedSample] = []
     for member in members:

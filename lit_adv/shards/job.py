@@ -46,6 +46,7 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
 
     Raises:
         ConfigMismatchError: If the folder belongs to another configuration.
+        ValueError: If the record that is there is damaged.
     """
     url = storage.join(folder, file_name)
     wanted: dict[str, Any] = json.loads(canonical_json(config))
@@ -53,7 +54,10 @@ def register_job(folder: str, config: Mapping[str, Any], file_name: str = JOB_FI
         publish.create_exclusive(url, canonical_json(config))
         return wanted
     except FileExistsError:
-        recorded = storage.read_json(url)
+        try:
+            recorded = storage.read_json(url)
+        except ValueError as error:
+            raise ValueError(f"{error}; remove it and run again, and finished shards are kept if they fit") from error
         require_same(folder, _without_shards(recorded), wanted)
         return dict(recorded)
 

@@ -19,6 +19,7 @@ IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 
 # Names that the output folder keeps for itself: a shard of that name would have its sidecar there.
 _RESERVED = {"job", "manifest", "_info", "_shards"}
+FAILURE_PREFIX = "_failed-"
 
 _NAMED = 5  # files in one message
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -171,7 +172,7 @@ def _check_names(urls: Sequence[str]) -> None:
     named: dict[str, str] = {}
     for url in urls:
         name = shard_name(url)
-        if name in _RESERVED:
+        if name in _RESERVED or name.startswith(FAILURE_PREFIX):
             raise ValueError(f"the shard {redact(url)} cannot be named {name!r}, a name of the output's own; rename it")
         if name in named:
             raise ValueError(

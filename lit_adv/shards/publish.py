@@ -1,16 +1,21 @@
 """Changing storage, local or remote.
 
-Whatever is published appears under its name whole or not at all, and never replaces what is there already; but where
-there are no hard links, of two processes that publish the same name at the same moment the later one does.
+Whatever is published appears under its name whole or not at all, and never replaces what is there already. Storage of
+objects can promise both at once, and so can hard links. Elsewhere, as on SFTP, SMB and HDFS, a file is moved to its
+name if that is still free; of two processes that do so at the same moment, the later one replaces the other's file.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from lit_adv.shards import scratch
@@ -70,7 +75,11 @@ def create_exclusive(url: str, content: bytes) -> None:
     """
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        persist("create", url, lambda: filesystem.pipe_file(path, content, mode="create"))
+        if _streams(filesystem):
+            write = partial(_upload_aside, filesystem, path, lambda aside: filesystem.pipe_file(aside, content))
+        else:
+            write = partial(filesystem.pipe_file, path, content, mode="create")
+        persist("create", url, write)
         return
     with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -82,7 +91,13 @@ def replace(url: str, content: bytes) -> None:
     """Write a small file at once and whole, in place of the one that may be there."""
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        persist("write", url, lambda: filesystem.pipe_file(path, content))
+        if _streams(filesystem):
+            write = partial(
+                _upload_aside, filesystem, path, lambda aside: filesystem.pipe_file(aside, content), in_place=True
+            )
+        else:
+            write = partial(filesystem.pipe_file, path, content)
+        persist("write", url, write)
         return
     with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -102,7 +117,11 @@ def remove(url: str) -> None:
 def _create_from_file(local_file: str, url: str) -> None:
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        persist("upload", url, lambda: filesystem.put_file(local_file, path, mode="create"))
+        if _streams(filesystem):
+            write = partial(_upload_aside, filesystem, path, lambda aside: filesystem.put_file(local_file, aside))
+        else:
+            write = partial(filesystem.put_file, local_file, path, mode="create")
+        persist("upload", url, write)
         return
     _sync(Path(local_file))
     try:
@@ -115,6 +134,34 @@ def _create_from_file(local_file: str, url: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         Path(local_file).rename(path)
     _sync(Path(path).parent)
+
+
+def _streams(filesystem: AbstractFileSystem) -> bool:
+    """Tell whether a file stands under its name, cut short, while it is uploaded: storage that can rename is such."""
+    return not isinstance(filesystem, AsyncFileSystem) and type(filesystem).mv is not AbstractFileSystem.mv
+
+
+def _upload_aside(
+    filesystem: AbstractFileSystem, path: str, write: Callable[[str], object], in_place: bool = False
+) -> None:
+    """Upload a file under another name, for the upload may be cut short, and then move it to its own.
+
+    Raises:
+        FileExistsError: If there is a file of its name, and it is not to take its place.
+    """
+    folder, _, name = path.rpartition("/")
+    aside = f"{folder}/{scratch.scratch_name(name)}"
+    try:
+        write(aside)
+        if filesystem.exists(path):
+            if not in_place:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+            filesystem.rm_file(path)  # not every storage moves a file onto another
+        filesystem.mv(aside, path)
+    except BaseException:
+        with suppress(Exception):  # the first error counts; if it was the connection, the file stays
+            filesystem.rm_file(aside)
+        raise
 
 
 def _sync(path: Path) -> None:

@@ -36,7 +36,9 @@ _LASTING_ERRNOS = {
 _PASSING_STATUS = {408, 425, 429}  # and all from 500
 _USER_INFO = re.compile(r"(\w[\w+.-]*://)[^/\s'\"]*@")
 # Without the punctuation that may follow a URL in a sentence.
-_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?(?:[^\s'\"]*[^\s'\":;,.)])?")
+_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?'\"]*)\?([^\s'\"]*[^\s'\":;,.)])?")
+_PARAMETER = re.compile(r"(?:^|[?&])[\w.~%-]+=")
+_SIZE = re.compile("size=[0-9]+")  # of a model's images, which its source may end with
 
 #: Of transfers that were cut short. They speak of one file; the server answers.
 _CUT_SHORT = {"ClientPayloadError", "IncompleteReadError", "ResponseStreamingError"}  # aiohttp's and botocore's
@@ -114,9 +116,9 @@ def persist(action: str, url: str, operation: Callable[[], Result]) -> Result:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {redact(url)}") from None
     except Exception as error:  # every remote file system has its own family of errors
-        answered = not is_passing(error)
-        lasted = "" if answered else f" for {PATIENCE_SECONDS:.0f} s"
-        gone = not answered and not isinstance(error, IncompleteError) and type(error).__name__ not in _CUT_SHORT
+        lasted = f" for {PATIENCE_SECONDS:.0f} s" if is_passing(error) else ""
+        gone = is_passing(error) and not isinstance(error, IncompleteError) and type(error).__name__ not in _CUT_SHORT
+        answered = not gone  # a file that does not arrive whole says nothing against the endpoint
         # The cause is left out: its message may hold a signed URL.
         raise (StorageGoneError if gone else OSError)(
             f"cannot {action} {redact(url)} ({endpoint}){lasted}: {_say(error)}"
@@ -142,11 +144,19 @@ def is_passing(error: BaseException) -> bool:
 def redact(text: str) -> str:
     """Take credentials out of the URLs in a text: user names and passwords, and query strings with signatures.
 
+    A question mark may also be that of a glob, except on web servers, which list nothing.
+
     Example:
         >>> redact("https://me:secret@host/a.tar?X-Amz-Signature=0a1b")
         'https://***@host/a.tar?***'
     """
-    return _QUERY.sub(r"\1?***", _USER_INFO.sub(r"\1***@", text))
+    return _QUERY.sub(_cut_query, _USER_INFO.sub(r"\1***@", text))
+
+
+def _cut_query(match: re.Match[str]) -> str:
+    place, query = match[1], match[2] or ""
+    is_glob = not place.lower().startswith(("http://", "https://")) and not _PARAMETER.search(query)
+    return match[0] if is_glob or _SIZE.fullmatch(query) else f"{place}?***"
 
 
 def _options(protocol: str) -> dict[str, Any]:

@@ -31,9 +31,8 @@ def scratch_file(destination: str, name: str) -> Iterator[BufferedRandom]:
         The file, open for reading and writing; its ``name`` is its path.
     """
     folder = _scratch_folder(destination)
-    shown = name.encode()[:_SHOWN].decode(errors="ignore")
     while True:
-        path = folder / f".{shown}.{uuid4().hex}{_SCRATCH_SUFFIX}"
+        path = folder / scratch_name(name)
         with path.open("x+b") as file:
             try:
                 with suppress(OSError):  # without locks, nobody can take the file for a stale one either
@@ -43,6 +42,12 @@ def scratch_file(destination: str, name: str) -> Iterator[BufferedRandom]:
                     return
             finally:
                 path.unlink(missing_ok=True)
+
+
+def scratch_name(name: str) -> str:
+    """Return a name of its own for a temporary file of what is to be published as ``name``."""
+    shown = name.encode()[:_SHOWN].decode(errors="ignore")
+    return f".{shown}.{uuid4().hex}{_SCRATCH_SUFFIX}"
 
 
 def remove_stale_scratch(destination: str) -> None:

@@ -15,6 +15,7 @@ from lit_adv.shards import publish, scratch, storage
 from lit_adv.shards.decode import Pixels
 from lit_adv.shards.job import canonical_json
 from lit_adv.shards.listing import file_name, shard_name
+from lit_adv.shards.remote import redact
 from lit_adv.shards.sidecar import Sidecar, Skipped, read_sidecars, sidecar_url, software_versions
 from lit_adv.shards.tar_writer import TarWriter
 
@@ -138,7 +139,8 @@ class ShardFile:
 
         Raises:
             RuntimeError: If a sample of the input shard is neither written nor skipped.
-            FileExistsError: If other bytes were published under the shard's name.
+            FileExistsError: If other bytes were published under the shard's name, or a sidecar tells of others; then
+                nothing is published, for that sidecar would prove what it is not of.
         """
         with self._scratch:
             if self.samples_done != self.samples_expected:
@@ -146,6 +148,8 @@ class ShardFile:
             self._tar.close()
             self._file.flush()
             sidecar = self._sidecar(fingerprint)
+            with suppress(FileNotFoundError):
+                self._agree(sidecar)
             publish.publish(self._file.name, storage.join(self._folder, sidecar.shard))
         try:
             publish.create_exclusive(sidecar_url(self._folder, self._name), sidecar.to_json())
@@ -181,11 +185,19 @@ class ShardFile:
         )
 
     def _agree(self, sidecar: Sidecar) -> None:
-        """Accept the sidecar of a twin that made the same shard."""
-        url = sidecar_url(self._folder, self._name)
+        """Accept the sidecar that is there if it is of the same shard, as a twin's is.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            FileExistsError: If it is of other bytes or settings.
+        """
         [present] = read_sidecars(self._folder, [self._name])
-        if present.sha256 != sidecar.sha256:
-            raise FileExistsError(f"{url} tells of other bytes than {sidecar.shard} has; move both away and run again")
+        if (present.sha256, present.fingerprint) != (sidecar.sha256, sidecar.fingerprint):
+            other = "bytes" if present.fingerprint == sidecar.fingerprint else "settings"
+            raise FileExistsError(
+                f"{redact(sidecar_url(self._folder, self._name))} tells of other {other} than those of {sidecar.shard} "
+                "as it is made now; move this sidecar, and the tar if it is there, to another folder and run again"
+            )
 
 
 def update_digest(digest: hashlib._Hash, pixels: Pixels) -> None:

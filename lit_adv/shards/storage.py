@@ -182,12 +182,14 @@ def read_json(url: str) -> Any:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not JSON.
+        ValueError: If it is not JSON; the message names it.
     """
     try:
         return json.loads(read_bytes([url])[0])
     except RecursionError as error:
         raise ValueError(f"{redact(url)} is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{redact(url)} is damaged, for it is no JSON ({error})") from error
 
 
 @contextmanager

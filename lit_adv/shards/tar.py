@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 
 from lit_adv.errors import MendableError
 from lit_adv.shards.grouping import IndexedSample, group_samples, is_content
+from lit_adv.shards.listing import is_image_name
 from lit_adv.shards.remote import redact
 
 MAX_MEMBERS = 200_000  # an indexed member takes about a kilobyte of memory
@@ -54,18 +55,25 @@ def index_samples(file: BinaryIO, shard: str) -> list[IndexedSample]:
         shard: Its name for error messages.
 
     Returns:
-        The samples in the shard's order; none for an archive without files.
+        The samples in the shard's order; none for an archive without files, or with such as no sample is made of.
 
     Raises:
         ShardError: If the shard is cut off, compressed, not a tar archive, or followed by something, if it holds what a
-            shard must not hold, no sample among its files, more than :data:`MAX_MEMBERS` files, or one larger than
-            :data:`MAX_MEMBER_BYTES`.
+            shard must not hold, no sample though there are images, labels or other files, more than :data:`MAX_MEMBERS`
+            files, or one larger than :data:`MAX_MEMBER_BYTES`.
     """
-    members = [member for member in _index_members(file, shard) if is_content(member.name)]
-    samples = group_samples(members)
-    if members and not samples:
+    members = _index_members(file, shard)
+    content = [member for member in members if is_content(member.name)]
+    samples = group_samples(content)
+    if content and not samples:
         raise ShardError(
-            shard, f"it holds no samples: none of its files is named KEY.EXTENSION, for example {members[0].name!r}"
+            shard, f"it holds no samples: none of its files is named KEY.EXTENSION, for example {content[0].name!r}"
+        )
+    if not samples and (lost := [member.name for member in members if _is_of_a_sample(member.name)]):
+        raise ShardError(
+            shard,
+            f"it holds no samples: all its files have names that are passed over, such as {lost[0]!r}; rename what is "
+            "hidden (.NAME) or in a folder like __NAME__",
         )
     return samples
 
@@ -77,6 +85,10 @@ def read_sample(file: BinaryIO, sample: IndexedSample) -> dict[str, bytes]:
         file.seek(member.offset_data)
         files[extension] = file.read(member.size)
     return files
+
+
+def _is_of_a_sample(name: str) -> bool:
+    return is_image_name(name) or name.lower().endswith(".cls")
 
 
 def _index_members(file: BinaryIO, shard: str) -> list[TarInfo]:

@@ -1,5 +1,6 @@
 """The budget in floats and in grey levels."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,3 +24,12 @@ def test_rounding_never_leaves_the_budget(levels: int, seed: int) -> None:
     nearest = (wild * 255).round().clamp(0, 255).int()
     inside = (nearest - clean.int()).abs() <= levels
     assert torch.equal(stored[inside], nearest[inside])
+
+
+@pytest.mark.parametrize(
+    ("eps", "remedy"),
+    [("-8/255", ""), (-1, ""), ("300/255", ""), (16, "; grey levels are written as a fraction: 16/255")],
+)
+def test_a_budget_out_of_range_is_refused_with_a_remedy_that_is_one(eps: float | str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=r"is not in \[0, 1\]" + remedy + "$"):
+        parse_eps(eps)

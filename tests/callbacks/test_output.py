@@ -16,7 +16,7 @@ from PIL import Image
 from lit_adv.callbacks import output as output_module
 from lit_adv.callbacks.output import BudgetError, ShardOutput
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
-from lit_adv.shards.sidecar import Skipped, read_sidecars
+from lit_adv.shards.sidecar import Skipped, finished, read_sidecars
 
 Make = Callable[..., ShardOutput]
 
@@ -250,13 +250,45 @@ def test_other_bytes_under_the_same_name_are_an_alarm(make: Make, tmp_path: Path
     second.put(batch(change=2))
     second.drain()
     [reason] = second.tally.failed.values()
+    assert "s.json tells of other bytes" in reason
+    (tmp_path / "s.json").rename(tmp_path / "kept.json")
+    unproven = make()
+    unproven.put(batch(change=2))
+    unproven.drain()
+    [reason] = unproven.tally.failed.values()
     assert "s.tar exists with other bytes" in reason
+    (tmp_path / "kept.json").rename(tmp_path / "s.json")
     third = make()
     (tmp_path / "s.tar").unlink()
     third.put(batch(change=2))
     third.drain()
     [reason] = third.tally.failed.values()
-    assert "s.json tells of other bytes than s.tar has; move both away" in reason
+    assert "s.json tells of other bytes than those of s.tar as it is made now" in reason
+    assert "move this sidecar, and the tar if it is there, to another folder and run again" in reason
+    assert not finished(str(tmp_path))
+
+
+def test_a_sidecar_of_other_settings_is_never_completed_by_a_tar(make: Make, tmp_path: Path) -> None:
+    first = make()
+    first.put(batch())
+    first.drain()
+    (tmp_path / "s.tar").unlink()
+    (tmp_path / "s.json").write_text((tmp_path / "s.json").read_text().replace('"f"', '"other"'))
+    second = make()
+    second.put(batch())
+    second.drain()
+    [reason] = second.tally.failed.values()
+    assert "s.json tells of other settings than those of s.tar" in reason
+    assert not finished(str(tmp_path))
+
+
+def test_a_lost_tar_is_made_again_beside_its_sidecar(make: Make, tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "s.tar").unlink(missing_ok=True)
+        output = make()
+        output.put(batch())
+        output.drain()
+    assert (finished(str(tmp_path)), output.tally.failed) == ({"s"}, {})
 
 
 def test_what_an_attack_failed_on_is_counted_named_and_recorded(

@@ -240,6 +240,19 @@ def test_a_damaged_shard_fails_after_all_others_are_done(workers: int, make_shar
     assert tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out")).summary.images == 16
 
 
+def test_a_run_that_ends_in_an_error_names_the_shards_that_failed_before(
+    make_shard: MakeShard, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tar").write_bytes(b"")
+    make_shard("in/z.tar", 2)
+    with pytest.raises(BudgetError):
+        tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"), module=tiny_job.NoiseModule(budget=3))
+    said = caplog.messages[-1]
+    assert said.startswith(f"1 shards could not be made:\n  {tmp_path}/in/a.tar: it is empty (0 bytes)\n")
+    assert "1 of 1 processes failed:\n  rank 0: BudgetError: " in said
+
+
 def test_skipped_samples_are_counted_and_named(make_shard: MakeShard, tmp_path: Path) -> None:
     files = tiny_shards.sample_files(3) | {"bad.jpg": b"no image", "bad.cls": b"1"}
     writer = tiny_job.generate(str(make_shard("in/s.tar", files)), str(tmp_path / "out"))

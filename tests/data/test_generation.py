@@ -13,7 +13,7 @@ from lit_adv.shards.job import ConfigMismatchError
 from lit_adv.shards.listing import shard_name
 from lit_adv.shards.sidecar import finished
 from tests import tiny_job, tiny_shards
-from tests.packing.tiny_folders import samples
+from tests.packing.tiny_folders import make, samples
 
 pytestmark = pytest.mark.filterwarnings("ignore:Couldn't infer the batch indices")
 
@@ -82,6 +82,18 @@ def test_other_data_under_the_same_names_is_refused_by_the_shards_that_differ(
     assert tiny_job.generate(two_shards, str(tmp_path / "out")).summary.images == 47
 
 
+def test_finished_shards_of_other_settings_are_refused_before_anything_is_attacked(
+    two_shards: str, tmp_path: Path
+) -> None:
+    tiny_job.generate(two_shards, str(tmp_path / "out"))
+    for name in ("job.json", "shard-000001.tar", "shard-000001.json"):
+        (tmp_path / "out" / name).unlink()
+    message = r"1 of 1 finished shards in .* were made with other settings than job\.json records: shard-000000\.tar\. "
+    with pytest.raises(ConfigMismatchError, match=message):
+        tiny_job.generate(two_shards, str(tmp_path / "out"), module=tiny_job.NoiseModule(noise=2, kill_at=0))
+    assert finished(str(tmp_path / "out")) == {"shard-000000"}
+
+
 def test_data_may_be_moved_and_reached_by_links(two_shards: str, tmp_path: Path) -> None:
     tiny_job.generate(two_shards, str(tmp_path / "out"))
     (tmp_path / "in").rename(tmp_path / "moved")
@@ -111,6 +123,19 @@ def test_a_folder_of_images_is_packed_first(tmp_path: Path) -> None:
     writer = tiny_job.generate(str(tmp_path / "images"), str(tmp_path / "out"))
     assert writer.summary.images == 4
     assert (tmp_path / "images-shards/images-000000.tar").exists()
+
+
+def test_an_output_among_the_images_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    images = make(tmp_path / "images", "cat/a.jpg", "dog/b.jpg")
+    with pytest.raises(ValueError, match=f"{images}/adv lies in the folder of images {images}"):
+        tiny_job.generate(str(images), str(images / "adv"))
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+    assert sorted(path.name for path in images.iterdir()) == ["cat", "dog"]
+
+
+def test_images_may_be_named_by_a_url(tmp_path: Path) -> None:
+    images = make(tmp_path / "images", "cat/a.jpg", "dog/b.jpg")
+    assert tiny_job.generate(f"file://{images}", str(tmp_path / "out")).summary.images == 2
 
 
 def test_a_folder_with_a_table_is_packed_first_and_its_targets_are_aimed_at(tmp_path: Path) -> None:

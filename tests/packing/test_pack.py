@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torchvision.datasets import ImageFolder
 
 import lit_adv
+from lit_adv.cli.pack import pack as command
 from lit_adv.packing import is_image_folder, pack
 from lit_adv.shards.job import ConfigMismatchError
 from tests import tiny_shards
@@ -53,6 +54,18 @@ def test_keys_are_plain_and_unique(class_folders: Path, tmp_path: Path) -> None:
         assert len(key) <= 90
         assert not set("./ ") & set(key)
     assert keys[0] == "n01_a"
+
+
+def test_shards_are_not_packed_among_the_images_where_they_would_be_a_class(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(class_folders)
+    for place in (class_folders, class_folders / "shards", tmp_path / "link/n01/shards"):
+        for run in (lambda place=place: pack(str(class_folders), str(place)),
+                    lambda place=place: command([str(class_folders), str(place)])):  # fmt: skip
+            with pytest.raises(ValueError, match=f"{place} lies in the folder of images {class_folders}"):
+                run()
+    assert pack(str(class_folders), str(tmp_path / "images-shards"))
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -109,9 +122,9 @@ def test_a_bad_csv_is_refused_with_file_line_and_reason(table: str, message: str
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "in/empty").mkdir(parents=True)
     with pytest.raises(FileNotFoundError, match=r"no images in folders of .*--labels"):
-        pack(str(tmp_path), str(tmp_path / "out"))
+        pack(str(tmp_path / "in"), str(tmp_path / "out"))
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         pack(str(tmp_path / "none"), str(tmp_path / "out"))
 

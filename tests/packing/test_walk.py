@@ -1,5 +1,7 @@
 """What lies in a folder beside images is neither a class nor a sample, and is said."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from tests.packing.tiny_folders import make, pack, samples
 
 SYSTEM = ("__MACOSX", ".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found",
-          ".ipynb_checkpoints", "@Recycle", "#snapshot", "__pycache__", ".Trash-1000")  # fmt: skip
+          ".ipynb_checkpoints", "@Recycle", "#snapshot", "__pycache__", ".Trash-1000", "@tmp")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SYSTEM)
@@ -21,6 +23,18 @@ def test_a_folder_that_a_system_left_is_no_class_and_is_named(
     assert f"left out 2 files or folders of the system's own: {folder}" in said
     assert f"{folder / name}" in said
     assert f"{folder / 'n02' / name}" in said
+
+
+@pytest.mark.parametrize("name", ["#a", "@home", "$", "Recycled"])
+def test_a_folder_that_may_be_a_class_or_a_systems_own_shifts_no_labels(name: str, tmp_path: Path) -> None:
+    for place, image in (("outer", f"{name}/a.jpg"), ("inner", f"cat/{name}/deep/a.jpg"), ("other", f"{name}/a.bmp")):
+        folder = make(tmp_path / place, image, "cat/b.jpg", "dog/c.jpg")
+        with pytest.raises(ValueError, match=rf"{re.escape(name)} holds images, but .* rename it if it is a class"):
+            pack(folder, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        shutil.rmtree((folder / image).parent)
+    (folder / name).mkdir(exist_ok=True)
+    assert pack(folder, tmp_path / "out") == {"cat_b": 0, "dog_c": 1}
 
 
 def test_files_that_a_system_left_are_no_samples_and_are_counted(

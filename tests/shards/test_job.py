@@ -38,3 +38,12 @@ def test_every_setting_that_differs_is_named_with_both_values(tmp_path: Path) ->
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_a_fingerprint_ignores_the_order_of_settings(config: dict[str, object]) -> None:
     assert digest(config) == digest(dict(reversed(config.items())))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+def test_a_damaged_record_is_named_with_the_remedy(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"^{tmp_path}/job\.json is damaged, for it is no JSON .*; remove it and run again"
+    ):
+        register_job(str(tmp_path), {})

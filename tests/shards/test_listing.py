@@ -89,9 +89,10 @@ def test_two_shards_of_one_name_are_refused_with_both(folder: Path) -> None:
 
 
 def test_names_that_the_output_needs_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "manifest.tar").touch()
-    with pytest.raises(ValueError, match=r"manifest\.tar cannot be named 'manifest'"):
-        list_shards(str(tmp_path))
+    for name in ("manifest", "_failed-a"):
+        (tmp_path / f"{name}.tar").touch()
+        with pytest.raises(ValueError, match=rf"{name}\.tar cannot be named '{name}'"):
+            list_shards(str(tmp_path / f"{name}.tar"))
 
 
 def test_a_shell_command_is_refused() -> None:

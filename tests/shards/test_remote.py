@@ -162,6 +162,28 @@ def test_an_endpoint_that_is_gone_is_tried_once_more_and_trusted_again_when_it_a
     assert persist("read", "memory://x", operation) == "answer"  # the clock starts anew
 
 
+def test_a_file_that_does_not_arrive_whole_does_not_count_against_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "wait_random_exponential", lambda **_: lambda state: 0.01)
+
+    def arrive_short() -> None:
+        raise remote.IncompleteError("4 of 10 bytes arrived")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(OSError, match="4 of 10 bytes arrived") as error:
+            persist("read", "memory://short", arrive_short)
+    assert not isinstance(error.value, StorageGoneError)
+    monkeypatch.setattr(remote.time, "monotonic", lambda now=time.monotonic: now() + remote.PATIENCE_SECONDS)
+    faults = [ConnectionResetError()]
+
+    def hiccup() -> str:
+        if faults:
+            raise faults.pop()
+        return "answer"
+
+    assert persist("read", "memory://other", hiccup) == "answer"
+
+
 def test_a_server_that_goes_for_good_in_the_middle_ends_the_run_within_a_minute_by_its_endpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +220,7 @@ def test_a_server_that_goes_for_good_in_the_middle_ends_the_run_within_a_minute_
             while not any(
                 name.endswith(".json") and name[0].isdigit() for name in storage.list_names("s3://in-gone/made")
             ):
-                assert run.poll() is None
+                assert run.poll() is None, run.stderr.read()  # type: ignore[union-attr]
                 time.sleep(0.2)
         finally:
             server.kill()
@@ -284,6 +306,10 @@ def test_a_web_servers_status_tells_whether_a_fault_passes(status: int, passing:
         ("see s3://key:secret@host/bucket and ftp://user@host", "see s3://***@host/bucket and ftp://***@host"),
         ("'https://host/a.tar?AWSAccessKeyId=A&Signature=b' is", "'https://host/a.tar?***' is"),
         ("no s3://host/b?sig=a.b: (see http://host/c?d=e)", "no s3://host/b?***: (see http://host/c?***)"),
+        ("s3://bucket/shard-0?.tar and s3://b/0?/day=1/*.tar,", "s3://bucket/shard-0?.tar and s3://b/0?/day=1/*.tar,"),
+        ("s3://bucket/0?.tar?X-Amz-Signature=a", "s3://bucket/0?***"),
+        ("timm:x@https://h/w.safetensors?size=299", "timm:x@https://h/w.safetensors?size=299"),
+        ("https://h/w?size=299&sig=a https://h/w?t0ken", "https://h/w?*** https://h/w?***"),
         ("mail me@host about /a/b?c and s3://bucket/a@2x.tar", "mail me@host about /a/b?c and s3://bucket/a@2x.tar"),
     ],
 )

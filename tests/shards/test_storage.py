@@ -8,18 +8,37 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
 import pytest
+from fsspec.implementations.arrow import ArrowFile, ArrowFSWrapper
 
 from lit_adv.shards import publish, remote, scratch, storage
 
 
-@pytest.fixture(params=["local", "memory"])
+class StreamedFileSystem(ArrowFSWrapper):
+    """Storage of files whose bytes stand under their names as they come, as on HDFS; here a local disk."""
+
+    protocol = "streamed"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(pytest.importorskip("pyarrow.fs").LocalFileSystem(), **settings)
+
+
+fsspec.register_implementation("streamed", StreamedFileSystem)
+
+
+@pytest.fixture(params=["local", "memory", "streamed"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An output folder, on disk and remote."""
-    url = str(tmp_path / "out [1]") if request.param == "local" else f"memory:///{uuid4().hex}"
+    """An output folder, on disk, among objects, and among remote files."""
+    places = {
+        "local": str(tmp_path / "out [1]"),
+        "memory": f"memory:///{uuid4().hex}",
+        "streamed": f"streamed://{tmp_path}/remote",
+    }
+    url = places[request.param]
     publish.prepare_folder(url)
     yield url
     fsspec.filesystem("memory").store.clear()
@@ -51,6 +70,40 @@ def test_the_same_bytes_may_be_published_twice_other_bytes_may_not(folder: str, 
     ):
         publish.publish(finished_file(tmp_path, b"two"), url)
     assert storage.read_bytes([url]) == [b"one"]
+
+
+def test_an_upload_that_is_cut_short_leaves_nothing_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, content = f"streamed://{tmp_path}/out", b"0123456789" * 10**6
+    publish.prepare_folder(folder)
+    publish.replace(f"{folder}/c.json", b"former")
+    made = finished_file(tmp_path, content)
+    writes = {
+        "a.tar": lambda: publish.publish(made, f"{folder}/a.tar"),
+        "b.json": lambda: publish.create_exclusive(f"{folder}/b.json", content),
+        "c.json": lambda: publish.replace(f"{folder}/c.json", content),
+    }
+
+    class Killed(BaseException):
+        pass
+
+    def cut(self: ArrowFile, data: bytes) -> int:
+        self.stream.write(data[:1000])
+        self.stream.flush()
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrowFile, "write", cut)
+        for write in writes.values():
+            with pytest.raises(Killed):
+                write()
+    assert storage.list_names(folder) == {"c.json"}
+    assert storage.read_bytes([f"{folder}/c.json"]) == [b"former"]
+    for write in writes.values():
+        write()
+    assert storage.list_names(folder) == set(writes)
+    assert storage.read_bytes([f"{folder}/{name}" for name in writes]) == [content] * 3
 
 
 def test_publishing_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,8 @@ def test_a_damaged_header_in_the_middle_is_refused() -> None:
         (b"", "it is empty"),
         (b"<html>not found</html>" * 100, "not a tar archive"),
         (archive({"README": b"hello"}), "holds no samples"),
+        (archive({"__imgs__/a.jpg": b"1", "__imgs__/a.cls": b"1"}), "passed over, such as '__imgs__/a.jpg'; rename"),
+        (archive({"n01/.a.cls": b"1", "n01/.a.bmp": b"1"}), "passed over, such as 'n01/.a.cls'; rename"),
         (archive({"/etc/x.jpg": b""}), "leads out of the archive"),
         (archive({"a/../../x.jpg": b""}), "leads out of the archive"),
     ],

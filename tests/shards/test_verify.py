@@ -17,7 +17,7 @@ from lit_adv.callbacks.writer import GenerationFailedError
 from lit_adv.cli.verify import verify as main
 from lit_adv.errors import MendableError
 from lit_adv.shards import publish, scratch, storage
-from lit_adv.shards.job import canonical_json
+from lit_adv.shards.job import ConfigMismatchError, canonical_json
 from lit_adv.shards.verify import verify
 from tests import tiny_job, tiny_shards
 from tests.escapes import writes_outside
@@ -232,7 +232,7 @@ def test_missing_and_unproven_shards_are_told_apart(job: Path) -> None:
         (job / "out" / name).unlink()
     report = verify(str(job / "out"))
     assert (report.whole, report.faults) == ([], [])
-    assert [(name, files) for name, _, files in report.missing] == [("s0", ()), ("s1", ())]
+    assert [(fault.name, fault.files) for fault in report.missing] == [("s0", ()), ("s1", ())]
     assert "it has no sidecar" in report.missing[0].reason
     assert "it has not been made" in report.missing[1].reason
 
@@ -308,7 +308,44 @@ def test_a_source_that_cannot_be_read_costs_no_output(job: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert "s0: its source cannot be read" in said
     assert "_shards.json: its shards are not those of the source, for example 's2'" in said
-    assert (job / "out/s0.tar").exists()
+    for name in ("s0.tar", "manifest.json"):
+        assert (job / "out" / name).exists()
+
+
+@pytest.mark.parametrize("changed", [("s0",), ("s0", "s1")])
+def test_a_source_of_which_half_or_more_disagrees_is_another_jobs_and_costs_no_output(
+    changed: tuple[str, ...], job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path.name: path.read_bytes() for path in (job / "out").iterdir()}
+    for name in changed:
+        (job / f"in/{name}.tar").write_bytes(tiny_shards.tar_bytes(tiny_shards.sample_files(4, first=20)))
+    assert check(job, "--source", str(job / "in"), "--repair") == 1
+    said = capsys.readouterr().out
+    assert f"source: {len(changed)} shards were not made from it as it is now" in said
+    assert "s0: its keys are not those of" in said
+    assert {path.name: path.read_bytes() for path in (job / "out").iterdir()} == before
+
+
+def test_a_wrong_source_of_a_few_shards_is_judged_by_these(job: Path) -> None:
+    (job / "other").mkdir()
+    (job / "other/s0.tar").write_bytes(tiny_shards.tar_bytes(tiny_shards.sample_files(4, first=20)))
+    report = verify(str(job / "out"), str(job / "other"))
+    assert (sorted(report.whole), report.removable) == (["s0", "s1"], [])
+
+
+def test_the_few_shards_that_disagree_with_their_source_are_made_again(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        content = tiny_shards.tar_bytes(tiny_shards.sample_files(2, first=10 * number))
+        (tmp_path / f"in/s{number}.tar").write_bytes(content)
+    tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"))
+    files = tiny_shards.sample_files(2) | {"0001.cls": b"9"}
+    (tmp_path / "in/s0.tar").write_bytes(tiny_shards.tar_bytes(files))
+    assert check(tmp_path, "--source", str(tmp_path / "in"), "--repair") == 1
+    assert not (tmp_path / "out/s0.tar").exists()
+    assert (tmp_path / "out/s1.tar").exists()
+    tiny_job.generate(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert check(tmp_path, "--source", str(tmp_path / "in")) == 0
 
 
 def test_a_repaired_job_is_completed_by_running_it_again_with_the_same_bytes(job: Path, pristine: Path) -> None:
@@ -377,8 +414,13 @@ def test_repair_removes_no_tar_that_no_sidecar_proves_to_be_the_jobs(
     assert check(job, "--repair") == 1
     assert "s0: it has no sidecar, so nothing proves that it is whole, or this job's" in capsys.readouterr().out
     assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
-    with pytest.raises(GenerationFailedError, match=r"s0\.tar exists with other bytes .* move it to another folder"):
+    with pytest.raises(ConfigMismatchError, match=r"made with other settings than job\.json records: s1\.tar\. Choose"):
         tiny_job.generate(str(job / "in"), str(job / "out"))
+    (job / "out/s1.json").unlink()
+    for name in tars:
+        reason = rf"{name} exists with other bytes .* move it to another folder"
+        with pytest.raises(GenerationFailedError, match=reason):
+            tiny_job.generate(str(job / "in"), str(job / "out"))
     assert {name: (job / "out" / name).read_bytes() for name in tars} == tars
 
 

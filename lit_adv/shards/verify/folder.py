@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -59,9 +59,9 @@ def verify(folder: str, source: str | Sequence[str] | None = None, threads: int 
     with ThreadPoolExecutor(threads) as pool:
         for name, faults in zip(proven, pool.map(lambda name: list(check(name)), proven), strict=True):
             report.faults += faults
-            if not faults:
+            if all(fault.of_source and not fault.files for fault in faults):
                 report.whole.append(name)
-    report = _blame_job(report, proven)
+    report = _blame_source(_blame_job(report, proven), sources)
     report.faults += _strays(folder, present, [*shards, *report.left_out])
     _check_totals(folder, job, shards, present, report)
     return report
@@ -121,6 +121,23 @@ def _blame_job(report: Report, proven: Sequence[str]) -> Report:
     faults = [fault for fault in report.faults if fault.reason != OTHER_SETTINGS]
     faults.append(Fault(JOB_FILE, "no shard was made with the settings that it records", (JOB_FILE,)))
     return Report(report.whole, report.missing, faults, report.left_out)
+
+
+def _blame_source(report: Report, sources: Collection[str]) -> Report:
+    """If at most half of the shards agree with the input that is named, it is not the job's: keep the others, too."""
+    foreign = list(dict.fromkeys(fault.name for fault in report.faults if fault.of_source and fault.files))
+    unread = {fault.name for fault in report.faults if fault.of_source and not fault.files}
+    if not foreign or len(foreign) < len(set(sources).intersection(report.whole) - unread):
+        return report
+    faults = [fault._replace(files=()) if fault.of_source else fault for fault in report.faults]
+    faults.append(
+        Fault(
+            "source",
+            f"{len(foreign)} shards were not made from it as it is now, and are kept; name the input of this job, or "
+            "attack this one into another folder",
+        )
+    )
+    return Report(report.whole + foreign, report.missing, faults, report.left_out)
 
 
 def _check_totals(folder: str, job: RecordedJob, shards: Sequence[str], present: set[str], report: Report) -> None:

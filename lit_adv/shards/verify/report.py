@@ -16,11 +16,13 @@ class Fault(NamedTuple):
         name: The shard or file.
         reason: What is wrong.
         files: Names of the files whose removal lets a resumed run mend it; none if that would not help.
+        of_source: Whether the input shard alone says so; by itself the output shard is as it should be.
     """
 
     name: str
     reason: str
     files: tuple[str, ...] = ()
+    of_source: bool = False
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Report:
     """What a verification found.
 
     Attributes:
-        whole: Names of the shards that are as they should be.
+        whole: Names of the shards that are as they should be, and not to be made again for what the input says.
         missing: What is still to be made by running the job again; normal for a job that was interrupted.
         faults: What must not be.
         left_out: Names of the shards that this job has made, but that its latest run has not named.

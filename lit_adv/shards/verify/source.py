@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedReader
 
 from lit_adv.shards import storage
@@ -27,21 +27,27 @@ def check_source(
             size = os.fstat(file.fileno()).st_size
             found = list(_read_labels(file, sources[name], job.labels))
     except (ShardError, OSError) as error:
-        yield Fault(name, f"its source cannot be read: {error}")
+        yield Fault(name, f"its source cannot be read: {error}", of_source=True)
         return
-    files = (f"{name}.tar", f"{name}.json")
+    for reason in _differences(sources[name], size, found, sidecar, labels):
+        yield Fault(name, reason, (f"{name}.tar", f"{name}.json"), of_source=True)
+
+
+def _differences(
+    source: str, size: int, found: Sequence[tuple[str, int | None]], sidecar: Sidecar, labels: Mapping[str, int]
+) -> Iterator[str]:
     if size != sidecar.source_bytes:
-        yield Fault(name, f"{sources[name]} has {size} bytes, but {sidecar.source_bytes} when it was attacked", files)
+        yield f"{source} has {size} bytes, but {sidecar.source_bytes} when it was attacked"
     accounted = Counter(labels.keys()) + Counter(key for key, _ in sidecar.skipped)
     if accounted != Counter(key for key, _ in found):
-        yield Fault(name, f"its keys are not those of {sources[name]}", files)
+        yield f"its keys are not those of {source}"
         return
     of_source = dict(reversed(found))  # of several samples with the same key the first one counts
     if list(labels) != [key for key in dict(found) if key in labels]:
-        yield Fault(name, f"its samples are not in the order of {sources[name]}", files)
+        yield f"its samples are not in the order of {source}"
     wrong = [key for key, label in labels.items() if of_source[key] != label]
     if wrong:
-        yield Fault(name, f"{len(wrong)} labels are not those of {sources[name]}, the first of {wrong[0]!r}", files)
+        yield f"{len(wrong)} labels are not those of {source}, the first of {wrong[0]!r}"
 
 
 def _read_labels(file: BufferedReader, shard: str, reader: LabelReader) -> Iterator[tuple[str, int | None]]:
