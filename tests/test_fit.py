@@ -34,6 +34,13 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: str(make_attacked(folder, name, f"--model.attack={name}", options)) for name in ("fgsm", "mi_fgsm")}
 
 
+#: For networks that are no EfficientNets, whose layers the recipe names.
+OTHER_LAYERS = [
+    *("--model.init_args.trainable=null", "--model.init_args.feature_layer=null"),
+    *("--model.init_args.feature_weight=0", "--model.init_args.adversarial_feature_weight=0"),
+]
+
+
 def arguments(sets: dict[str, str], output: Path, *extra: str, recipe: str = "ensemble") -> list[str]:
     """Return the command line of a run over 13 images a set."""
     return [
@@ -44,7 +51,7 @@ def arguments(sets: dict[str, str], output: Path, *extra: str, recipe: str = "en
         *(f"--model.init_args.model={TRAINABLE}", "--model.init_args.validation_options={steps: 2}"),
         *("--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.max_epochs=3"),
         "--trainer.precision=32-true",
-        *(["--model.init_args.trainable=null"] if recipe == "ensemble" else []),  # its pattern is for EfficientNets
+        *(OTHER_LAYERS if recipe == "ensemble" else []),
         *extra,
     ]
 
@@ -188,6 +195,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_images(sets: dict[str
             *(f"--trainer.devices={processes}", f"--trainer.strategy={'ddp' if processes > 1 else 'auto'}"),
             *(f"--data.batch_size={batch_size}", "--model.init_args.model=" + LINEAR),
             *("--trainer.max_epochs=1", "--data.shares={mi_fgsm: 0}", "--data.augmentation={shift: 0, flip: 0}"),
+            "--model.init_args.cut_mix=0",  # its partners are of a process's own batch
         )
         if processes == 1:
             main(arguments(sets, output, *extra))
