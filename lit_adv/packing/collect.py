@@ -125,11 +125,18 @@ def is_image_folder(url: str) -> bool:
     folder = storage.local_path(url)
     if folder is None or not folder.is_dir() or any(folder.glob("*.tar")):
         return False
-    if any(next(walk(folder / name, LeftOut()), None) for name in class_names(folder)):
+    if any(_holds_images(folder / name) for name in class_names(folder)):
         return True
     return (folder / TABLE).is_file() and any(
         is_image_name(entry.name) and not is_system_file(entry.name) for entry in entries(folder)
     )
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return any(True for _ in walk(folder, LeftOut()))
+    except ValueError:  # images whose class is unclear; who packs them is told, unless a CSV file says it
+        return True
 
 
 def _table(folder: Path, labels: str | None) -> tuple[Path | None, list[str]]:

@@ -53,8 +53,12 @@ class LeftOut:
         else:
             self.not_images[_extension(path) or "no extension"] += 1
 
-    def add_folder(self, path: Path) -> None:
+    def add_folder(self, path: Path, around: frozenset[tuple[int, int]] = frozenset()) -> None:
         """Take down a folder whose name is a system's own.
+
+        Args:
+            path: The folder.
+            around: The folders that it lies in, by device and inode.
 
         Raises:
             OSError: If a folder in it cannot be read.
@@ -62,7 +66,7 @@ class LeftOut:
                 and where names give the labels, those of all that follow would shift.
         """
         inside = LeftOut()
-        if _is_doubtful(path.name) and (any(True for _ in walk(path, inside)) or inside.other_formats):
+        if _is_doubtful(path.name) and (any(True for _ in walk(path, inside, around)) or inside.other_formats):
             raise ValueError(
                 f"{path} holds images, but folders of such names are often a system's own; rename it if it is a class, "
                 "else move it away, or name the images' labels in a CSV file with --labels"
@@ -135,7 +139,7 @@ def walk(folder: Path, left_out: LeftOut, inside: frozenset[tuple[int, int]] = f
         path = folder / entry.name
         if entry.is_dir():
             if is_system_folder(entry.name):
-                left_out.add_folder(path)
+                left_out.add_folder(path, inside | {identity})
             else:
                 yield from walk(path, left_out, inside | {identity})
         elif is_image_name(entry.name) and not is_system_file(entry.name):

@@ -17,7 +17,7 @@ from lit_adv.reproduction.selection import choose, count_samples, describe, read
 from lit_adv.reproduction.timing import measure_passes
 from lit_adv.reproduction.tracking import log_book
 from lit_adv.reproduction.zoo import find_weights, read_zoo
-from lit_adv.shards import publish
+from lit_adv.shards import publish, storage
 from lit_adv.shards.job import register_job
 
 _TIMES_FILE = "seconds-a-pass.json"
@@ -142,6 +142,8 @@ class PaperRun:
     def _record(self, digests: dict[str, str]) -> dict[str, Any]:
         """Return what must stay the same in an output folder."""
         specs = self.zoo.models
+        file = self.output / _ZOO_FILE
+        recorded = storage.read_json(str(file)).get("weights", {}) if file.is_file() else {}
         return {
             "image_size": self.zoo.image_size,
             "models": specs,
@@ -152,6 +154,9 @@ class PaperRun:
             "targets": self.zoo.targets,
             "attack_options": self.zoo.attack_options,
             "weights": {
-                path: digest for path, digest in digests.items() if any(path in spec for spec in specs.values())
+                # Folders of before have sizes, and go on.
+                path: Path(path).stat().st_size if isinstance(recorded.get(path), int) else digest
+                for path, digest in digests.items()
+                if any(path in spec for spec in specs.values())
             },
         }

@@ -131,7 +131,8 @@ def find_weights(zoo: Zoo, folder: str | None, defended: bool = True) -> tuple[Z
         for name, settings in zoo.defenses.items()
         if name not in left_out
     }
-    digests = {str(path): _sha256(path) for path in found.values()}
+    others = [file for spec in [*zoo.alone.values(), *zoo.together.values()] for file in _placeholders(spec, zoo)]
+    digests = {str(found[name]): _sha256(found[name]) for name in {*needed, *others} & found.keys()}
     alone, together = _fill_in(zoo.alone, paths), _fill_in(zoo.together, paths)
     return replace(zoo, models=models, alone=alone, together=together, defenses=defenses), digests, left_out
 

@@ -153,15 +153,31 @@ def _upload_aside(
     aside = f"{folder}/{scratch.scratch_name(name)}"
     try:
         write(aside)
-        if filesystem.exists(path):
-            if not in_place:
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-            filesystem.rm_file(path)  # not every storage moves a file onto another
-        filesystem.mv(aside, path)
+        if not in_place and _is_there(filesystem, path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     except BaseException:
         with suppress(Exception):  # the first error counts; if it was the connection, the file stays
             filesystem.rm_file(aside)
         raise
+    try:
+        filesystem.mv(aside, path)
+    except Exception:
+        if not in_place or not _is_there(filesystem, path):
+            raise
+        # Not every storage moves a file onto another. Where the new file has been moved all the same, nothing is lost.
+        filesystem.info(aside)
+        with suppress(FileNotFoundError):
+            filesystem.rm_file(path)
+        filesystem.mv(aside, path)
+
+
+def _is_there(filesystem: AbstractFileSystem, path: str) -> bool:
+    """Tell whether there is a file. A lost connection is an error here, which fsspec's ``exists`` takes for no."""
+    try:
+        filesystem.info(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -144,7 +144,7 @@ def is_passing(error: BaseException) -> bool:
 def redact(text: str) -> str:
     """Take credentials out of the URLs in a text: user names and passwords, and query strings with signatures.
 
-    A question mark may also be that of a glob, except on web servers, which list nothing.
+    A question mark may also be that of a glob for shards, except on web servers, which list nothing.
 
     Example:
         >>> redact("https://me:secret@host/a.tar?X-Amz-Signature=0a1b")
@@ -155,7 +155,8 @@ def redact(text: str) -> str:
 
 def _cut_query(match: re.Match[str]) -> str:
     place, query = match[1], match[2] or ""
-    is_glob = not place.lower().startswith(("http://", "https://")) and not _PARAMETER.search(query)
+    on_web_server = place.rpartition("::")[2].lower().startswith(("http://", "https://"))
+    is_glob = not on_web_server and query.endswith(".tar") and not _PARAMETER.search(query)
     return match[0] if is_glob or _SIZE.fullmatch(query) else f"{place}?***"
 
 

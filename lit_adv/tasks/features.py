@@ -15,7 +15,10 @@ def keep_features(network: nn.Module, layer: str | None) -> Iterator[list[Tensor
         layer: The layer's name in it, such as ``blocks.3``; None to keep nothing.
 
     Yields:
-        A list that gets one output for each forward pass.
+        A list that gets one output for each forward pass; one is expected meanwhile.
+
+    Raises:
+        ValueError: If the layer has not put out one tensor by the end.
     """
     kept: list[Tensor] = []
     if layer is None:
@@ -26,6 +29,11 @@ def keep_features(network: nn.Module, layer: str | None) -> Iterator[list[Tensor
         yield kept
     finally:
         hook.remove()
+    if len(kept) != 1 or not isinstance(kept[0], Tensor):
+        raise ValueError(
+            f"feature_layer {layer!r} puts out {len(kept)} values a pass, or what is no tensor: name one that every "
+            "pass goes through once"
+        )
 
 
 def feature_distance(teacher: Tensor, student: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_adv.packing import is_image_folder
 from tests.packing.tiny_folders import make, pack, samples
 
 SYSTEM = ("__MACOSX", ".hidden", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found",
@@ -35,6 +36,21 @@ def test_a_folder_that_may_be_a_class_or_a_systems_own_shifts_no_labels(name: st
         shutil.rmtree((folder / image).parent)
     (folder / name).mkdir(exist_ok=True)
     assert pack(folder, tmp_path / "out") == {"cat_b": 0, "dog_c": 1}
+
+
+def test_such_a_folder_is_none_of_a_system_s_where_a_csv_names_its_images(tmp_path: Path) -> None:
+    folder = make(tmp_path / "in", "images/#1/a.jpg", "images/b.jpg")
+    (folder / "labels.csv").write_text("#1/a.jpg,3\nb.jpg,4\n")
+    assert is_image_folder(str(folder))
+    assert sorted(pack(folder, tmp_path / "out").values()) == [3, 4]
+
+
+def test_a_link_in_such_a_folder_does_not_lead_around_for_ever(tmp_path: Path) -> None:
+    folder = make(tmp_path / "in", "cat/b.jpg", "cat/@x/c.jpg")
+    (folder / "cat/@x/c.jpg").unlink()
+    (folder / "cat/@x/up").symlink_to("..")
+    with pytest.raises(OSError, match=r"@x/up is a link to a folder that it lies in; remove it"):
+        pack(folder, tmp_path / "out")
 
 
 def test_files_that_a_system_left_are_no_samples_and_are_counted(

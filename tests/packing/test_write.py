@@ -144,7 +144,7 @@ def test_a_target_travels_in_the_samples_json(folder: Path, tmp_path: Path) -> N
         (["in", "out", "--labels", "gone.csv"], "error: [Errno 2] No such file or directory: 'gone.csv'"),
         (["in", "out", "--samples-per-shard", "0"], "error: samples_per_shard must lie in [1, "),
         (["empty", "out"], "error: no images in folders of empty; it must hold one folder a class, or give a CSV file"),
-        (["in", "in/0/0.jpg"], "error: cannot write into the folder in/0/0.jpg"),
+        (["in", "in/0/0.jpg"], "error: in/0/0.jpg lies in the folder of images in; choose one outside of it"),
     ],
 )
 def test_what_a_user_can_mend_is_said_in_two_lines(

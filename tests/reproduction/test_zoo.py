@@ -1,6 +1,7 @@
 """Zoos: what their files may say, and the weights that they need."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import yaml
 
 from lit_adv.cli.configs import find_config
 from lit_adv.errors import MendableError
+from lit_adv.reproduction.paper_run import PaperRun
 from lit_adv.reproduction.zoo import find_weights, read_zoo
+from lit_adv.shards.job import ConfigMismatchError
 from tests.tf_checkpoint.write import write_v2
 
 SMALL: dict[str, Any] = {
@@ -88,6 +91,26 @@ def test_weights_of_the_same_size_have_another_digest(tmp_path: Path) -> None:
     first, second = digests
     assert first.keys() == second.keys() == {f"{tmp_path}/a.ckpt.index", f"{tmp_path}/denoiser"}
     assert all(first[path] != second[path] for path in first)
+
+
+def test_a_folder_that_records_sizes_goes_on_and_one_with_digests_notices_other_weights(tmp_path: Path) -> None:
+    zoo, out = write(tmp_path), tmp_path / "out"
+    file = tmp_path / "a.npy"
+    file.write_bytes(b"12345")
+
+    def begin() -> dict[str, Any]:
+        PaperRun(zoo, str(tmp_path), ["table1a"], str(tmp_path / "clean"), out, [])
+        record: dict[str, Any] = json.loads((out / "zoo.json").read_text())
+        return record
+
+    record = begin()
+    assert record["weights"] == {str(file): hashlib.sha256(b"12345").hexdigest()}
+    (out / "zoo.json").write_text(json.dumps(record | {"weights": {str(file): 5}}))
+    assert begin()["weights"] == {str(file): 5}
+    (out / "zoo.json").write_text(json.dumps(record))
+    file.write_bytes(b"54321")
+    with pytest.raises(ConfigMismatchError, match=r"a\.npy"):
+        begin()
 
 
 def test_an_optional_defense_is_left_out_without_its_weights(tmp_path: Path) -> None:

@@ -308,6 +308,7 @@ def test_a_web_servers_status_tells_whether_a_fault_passes(status: int, passing:
         ("no s3://host/b?sig=a.b: (see http://host/c?d=e)", "no s3://host/b?***: (see http://host/c?***)"),
         ("s3://bucket/shard-0?.tar and s3://b/0?/day=1/*.tar,", "s3://bucket/shard-0?.tar and s3://b/0?/day=1/*.tar,"),
         ("s3://bucket/0?.tar?X-Amz-Signature=a", "s3://bucket/0?***"),
+        ("zip://a.tar::https://h/x.zip?t0ken az://c/x.tar?t0ken", "zip://a.tar::https://h/x.zip?*** az://c/x.tar?***"),
         ("timm:x@https://h/w.safetensors?size=299", "timm:x@https://h/w.safetensors?size=299"),
         ("https://h/w?size=299&sig=a https://h/w?t0ken", "https://h/w?*** https://h/w?***"),
         ("mail me@host about /a/b?c and s3://bucket/a@2x.tar", "mail me@host about /a/b?c and s3://bucket/a@2x.tar"),

@@ -106,6 +106,47 @@ def test_an_upload_that_is_cut_short_leaves_nothing_under_its_name(
     assert storage.read_bytes([f"{folder}/{name}" for name in writes]) == [content] * 3
 
 
+@pytest.mark.parametrize("moves_onto_others", [False, True])
+def test_a_file_is_replaced_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves_onto_others: bool) -> None:
+    """A connection that is lost before, within or after the move leaves the old file or the new one."""
+    url = f"streamed://{tmp_path}/out/c.json"
+    publish.prepare_folder(f"streamed://{tmp_path}/out")
+    publish.replace(url, b"former")
+    move, lost = StreamedFileSystem.mv, []
+
+    def mv(self: StreamedFileSystem, source: str, target: str, **options: Any) -> None:
+        if not moves_onto_others and self.exists(target):
+            raise OSError("Failure")  # as old SFTP servers say
+        if not lost:
+            lost.append(target)
+            raise ConnectionResetError("lost")
+        move(self, source, target, **options)
+
+    monkeypatch.setattr(StreamedFileSystem, "mv", mv)
+    publish.replace(url, b"latter")
+    assert storage.read_bytes([url]) == [b"latter"]
+    assert lost
+
+
+def test_a_lost_connection_is_not_taken_for_a_free_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"streamed://{tmp_path}/out/a.json"
+    publish.prepare_folder(f"streamed://{tmp_path}/out")
+    publish.create_exclusive(url, b"first")
+    info, lost = StreamedFileSystem.info, []
+
+    def hiccup(self: StreamedFileSystem, path: str, **options: Any) -> Any:
+        if path.endswith("/a.json") and not lost:
+            lost.append(path)
+            raise ConnectionResetError("lost")
+        return info(self, path, **options)
+
+    monkeypatch.setattr(StreamedFileSystem, "info", hiccup)
+    with pytest.raises(FileExistsError):
+        publish.create_exclusive(url, b"second")
+    assert lost
+    assert storage.read_bytes([url]) == [b"first"]
+
+
 def test_publishing_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path, target: str) -> None:
         raise PermissionError(1, "Operation not permitted")

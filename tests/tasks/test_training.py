@@ -14,6 +14,7 @@ from lit_adv.checkpoints import read_checkpoint
 from lit_adv.models import load_model, to_float
 from lit_adv.recipes import AdversarialTraining, Recipe, Standard, Trades
 from lit_adv.tasks import TrainingTask
+from lit_adv.tasks.features import keep_features
 from tests.generated import CLASSES, EPS, NETWORK, GeneratedData, draw, fit, train_batch
 
 OPTIMIZER = {"lr": 0.05}
@@ -163,6 +164,12 @@ def test_features_are_taught_in_units_of_the_teacher_s_variance() -> None:
             torch.testing.assert_close(terms[f"other/features_{view}"], distance, rtol=1e-4, atol=1e-5)
             expected += weight * distance
     torch.testing.assert_close(total.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_no_pass_goes_through_has_no_features() -> None:
+    network = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="feature_layer '' puts out 0 values a pass"), keep_features(network, ""):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def _strays(folder: str, present: set[str], shards: Sequence[str]) -> Iterator[F
             continue
         if not scratch.is_scratch(name):
             yield Fault(name, "it is none of the job's files; move it away")
+        elif storage.local_path(folder) is None:
+            yield Fault(name, "it is an upload that was cut short, or one that goes on: remove it if no job runs")
         elif not scratch.is_in_use(storage.join(folder, name)):
             yield Fault(name, "a process that was killed left it unfinished", (name,))
 
