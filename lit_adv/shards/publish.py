@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
@@ -75,11 +76,8 @@ def create_exclusive(url: str, content: bytes) -> None:
     """
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        if _streams(filesystem):
-            write = partial(_upload_aside, filesystem, path, lambda aside: filesystem.pipe_file(aside, content))
-        else:
-            write = partial(filesystem.pipe_file, path, content, mode="create")
-        persist("create", url, write)
+        write = partial(_pipe, filesystem, content)
+        persist("create", url, partial(_upload, filesystem, path, write))
         return
     with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -91,13 +89,8 @@ def replace(url: str, content: bytes) -> None:
     """Write a small file at once and whole, in place of the one that may be there."""
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        if _streams(filesystem):
-            write = partial(
-                _upload_aside, filesystem, path, lambda aside: filesystem.pipe_file(aside, content), in_place=True
-            )
-        else:
-            write = partial(filesystem.pipe_file, path, content)
-        persist("write", url, write)
+        write = partial(_pipe, filesystem, content)
+        persist("write", url, partial(_upload, filesystem, path, write, in_place=True))
         return
     with scratch.scratch_file(str(Path(path).parent), Path(path).name) as file:
         file.write(content)
@@ -117,11 +110,8 @@ def remove(url: str) -> None:
 def _create_from_file(local_file: str, url: str) -> None:
     filesystem, path = open_filesystem(url)
     if not isinstance(filesystem, LocalFileSystem):
-        if _streams(filesystem):
-            write = partial(_upload_aside, filesystem, path, lambda aside: filesystem.put_file(local_file, aside))
-        else:
-            write = partial(filesystem.put_file, local_file, path, mode="create")
-        persist("upload", url, write)
+        write = partial(filesystem.put_file, local_file)
+        persist("upload", url, partial(_upload, filesystem, path, write))
         return
     _sync(Path(local_file))
     try:
@@ -141,14 +131,32 @@ def _streams(filesystem: AbstractFileSystem) -> bool:
     return not isinstance(filesystem, AsyncFileSystem) and type(filesystem).mv is not AbstractFileSystem.mv
 
 
-def _upload_aside(
-    filesystem: AbstractFileSystem, path: str, write: Callable[[str], object], in_place: bool = False
-) -> None:
-    """Upload a file under another name, for the upload may be cut short, and then move it to its own.
+def _pipe(filesystem: AbstractFileSystem, content: bytes, path: str, **options: Any) -> None:
+    filesystem.pipe_file(path, content, **options)  # file systems call the content differently
+
+
+def _upload(filesystem: AbstractFileSystem, path: str, write: Callable[..., object], in_place: bool = False) -> None:
+    """Upload a remote file whole.
+
+    Args:
+        filesystem: Where to.
+        path: The file's path there.
+        write: Uploads it to a path; its ``mode="create"`` is to replace nothing.
+        in_place: Whether it is to take the place of the one that may be there.
 
     Raises:
         FileExistsError: If there is a file of its name, and it is not to take its place.
     """
+    if _streams(filesystem):
+        _upload_aside(filesystem, path, write, in_place)
+    elif in_place:
+        write(path)
+    else:
+        write(path, mode="create")
+
+
+def _upload_aside(filesystem: AbstractFileSystem, path: str, write: Callable[..., object], in_place: bool) -> None:
+    """Upload a file under another name, for the upload may be cut short, and then move it to its own."""
     folder, _, name = path.rpartition("/")
     aside = f"{folder}/{scratch.scratch_name(name)}"
     try:
@@ -162,7 +170,9 @@ def _upload_aside(
     try:
         filesystem.mv(aside, path)
     except Exception:
-        if not in_place or not _is_there(filesystem, path):
+        if not (in_place and _is_there(filesystem, path)):
+            with suppress(Exception):
+                filesystem.rm_file(aside)
             raise
         # Not every storage moves a file onto another. Where the new file has been moved all the same, nothing is lost.
         filesystem.info(aside)

@@ -128,6 +128,19 @@ def test_a_file_is_replaced_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert lost
 
 
+def test_a_move_that_fails_leaves_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = f"streamed://{tmp_path}/out"
+    publish.prepare_folder(folder)
+
+    def refuse(self: StreamedFileSystem, source: str, target: str, **options: Any) -> None:
+        raise PermissionError(1, "Operation not permitted", target)
+
+    monkeypatch.setattr(StreamedFileSystem, "mv", refuse)
+    with pytest.raises(OSError, match="cannot create"):
+        publish.create_exclusive(f"{folder}/a.json", b"all")
+    assert not storage.list_names(folder)
+
+
 def test_a_lost_connection_is_not_taken_for_a_free_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"streamed://{tmp_path}/out/a.json"
     publish.prepare_folder(f"streamed://{tmp_path}/out")
