@@ -113,11 +113,12 @@ def manifest_artifact(folder: str) -> wandb.Artifact:
     The artifact is called by the folder and by what its job's fingerprint begins with, since folders of the same name
     hold what several jobs made; wherever the folder lies, it is the same artifact.
     """
+    manifest = _read_manifest(folder)
     last = redact(folder).rstrip("/").rsplit("/", 1)[-1][:_LONGEST_NAME]
-    name = re.sub(r"[^\w.-]", "-", f"adversarial-{last}-{_fingerprint(folder)[:8]}", flags=re.ASCII)
-    artifact = wandb.Artifact(name, type="dataset", metadata=_describe(folder))
+    name = re.sub(r"[^\w.-]", "-", f"adversarial-{last}-{_fingerprint(folder, manifest)[:8]}", flags=re.ASCII)
+    artifact = wandb.Artifact(name, type="dataset", metadata=_describe(folder, manifest))
     with artifact.new_file(MANIFEST_FILE, mode="wb") as file:
-        file.write(_read_manifest(folder))
+        file.write(manifest)
     return artifact
 
 
@@ -134,7 +135,8 @@ def log_inputs(
         What the configuration holds as ``inputs``: each folder's path and its manifest's digest.
     """
     described = {
-        use: {name: _describe(folder.path) for name, folder in folders.items()} for use, folders in inputs.items()
+        use: {name: _describe(folder.path, _read_manifest(folder.path)) for name, folder in folders.items()}
+        for use, folders in inputs.items()
     }
     logger.log_hyperparams({"inputs": described})
     if not logger.experiment.offline:  # W&B refuses it offline, and does not make up for it when the run is synced
@@ -143,14 +145,14 @@ def log_inputs(
     return described
 
 
-def _describe(folder: str) -> dict[str, str]:
-    return {"path": redact(folder), "manifest_sha256": hashlib.sha256(_read_manifest(folder)).hexdigest()}
+def _describe(folder: str, manifest: bytes) -> dict[str, str]:
+    return {"path": redact(folder), "manifest_sha256": hashlib.sha256(manifest).hexdigest()}
 
 
-def _fingerprint(folder: str) -> str:
+def _fingerprint(folder: str, manifest: bytes) -> str:
     """Return the fingerprint of the job that made a folder, or a digest of its path where its manifest has none."""
-    manifest = json.loads(_read_manifest(folder))
-    known = manifest.get("fingerprint") if isinstance(manifest, dict) else None
+    record = json.loads(manifest)
+    known = record.get("fingerprint") if isinstance(record, dict) else None
     return known if isinstance(known, str) else hashlib.sha256(redact(folder).encode()).hexdigest()
 
 

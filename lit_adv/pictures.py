@@ -84,7 +84,7 @@ def draw_shards(shards: str, output: str = "examples.png", count: int = 6) -> No
     Raises:
         ValueError: If the shards hold no images, or no clean ones beside them.
     """
-    name = _short_name if _of_imagenet(list_shards(shards)) else str
+    name = imagenet_name if _of_imagenet(list_shards(shards)) else str
     pairs = list(read_pairs(shards, count))
     clean, adversarial, records = zip(*pairs, strict=True)
     captions = [" -> ".join(name(record[field]) for field in ("label", "prediction")) for record in records]
@@ -139,8 +139,8 @@ def _num_classes(record: Any) -> Any:
         return None
 
 
-def _short_name(label: int) -> str:
-    """Name a class of ImageNet-1k in a word or two."""
+def imagenet_name(label: int) -> str:
+    """Name a class of ImageNet-1k, a number in [0, 1000), in a word or two."""
     return str(_imagenet().index_to_description(label)).split(",")[0]
 
 

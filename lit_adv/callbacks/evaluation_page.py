@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from timm.data import ImageNetInfo
-
 from lit_adv import __version__
 from lit_adv.outcomes import Outcomes
 from lit_adv.pages.evaluation import Evaluation, WhatRan
 from lit_adv.pages.gallery import Pictures, choose
 from lit_adv.pages.kept_gallery import keep_pictures
+from lit_adv.pictures import imagenet_name
 from lit_adv.report import Cell
 from lit_adv.shards import storage
 from lit_adv.shards.attacked import AttackedFolder
@@ -68,8 +67,7 @@ def _class_names(attacks: Mapping[str, AttackedFolder]) -> dict[int, str]:
     """Return ImageNet's names of its classes, in a word or two, if there are as many classes; else nothing."""
     if any(folder.config["data"]["num_classes"] != 1000 for folder in attacks.values()):
         return {}
-    names = ImageNetInfo()
-    return {label: f"{str(names.index_to_description(label)).split(',')[0]} ({label})" for label in range(1000)}
+    return {label: f"{imagenet_name(label)} ({label})" for label in range(1000)}
 
 
 def _method(made_with: Mapping[str, Any]) -> str:

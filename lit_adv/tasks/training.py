@@ -107,7 +107,9 @@ class TrainingTask(FittingTask):
             names = ", ".join(name for name, _ in self.model.network.named_children())
             raise ValueError(f"feature_layer {feature_layer!r} is no layer of the network: it has {names} and theirs")
         self.feature_layer = feature_layer
-        self.taught = [view for view in ("clean", "adversarial") if self._weight_of_teaching(view)]
+        self.taught = [
+            view for view in ("clean", "adversarial") if self.distillation_weights[view] or self.feature_weights[view]
+        ]
         self.start: Classifier | None = None
         if self.taught or start_weight:
             self.start = deepcopy(self.model).requires_grad_(False)
@@ -174,9 +176,6 @@ class TrainingTask(FittingTask):
             if weight := self.feature_weights[view]:
                 terms[f"features_{view}"] = weight, feature_distance(kept[0], features[view])
         return terms
-
-    def _weight_of_teaching(self, view: str) -> float:
-        return self.distillation_weights[view] + self.feature_weights[view]
 
     def _adversarial(self, batch: TrainBatch, clean: Tensor) -> tuple[Tensor, str]:
         """Return the batch's adversarial images and where they are from; without any, attack the model."""
