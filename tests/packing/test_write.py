@@ -151,7 +151,7 @@ def test_what_a_user_can_mend_is_said_in_two_lines(
     arguments: list[str], said: str, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    root = Path(write.__file__).parents[3]
+    root = Path(write.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "lit_adv", "pack", *arguments],
         cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
