@@ -21,20 +21,29 @@ from fsspec.implementations.local import LocalFileSystem
 
 from lit_adv.shards import scratch
 from lit_adv.shards.remote import open_filesystem, persist, redact
-from lit_adv.shards.storage import sha256, staged
+from lit_adv.shards.storage import sha256, staged, to_url
 
+#: Storage of buckets, or containers, whose ``makedirs`` makes a missing one: a mistyped one, on somebody's account.
+_BUCKETS = {"s3", "gs", "abfs"}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 def prepare_folder(url: str) -> None:
-    """Create a folder and make sure that files can be created in it.
+    """Create a folder and make sure that files can be created in it; a bucket must be there.
 
     Raises:
-        OSError: If the folder cannot be created or written.
+        OSError: If the folder cannot be created or written, or there is no such bucket.
     """
     filesystem, path = open_filesystem(url)
+    protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
     try:
-        persist("create", url, lambda: filesystem.makedirs(path, exist_ok=True))
+        if protocols & _BUCKETS:
+            # Makes nothing, since buckets have no folders, but fails without the bucket.
+            bucket = path.partition("/")[0]
+            in_bucket = partial(filesystem.mkdir, f"{bucket}/folder", create_parents=False)
+            persist("look at", to_url(filesystem, bucket), in_bucket)
+        else:
+            persist("create", url, lambda: filesystem.makedirs(path, exist_ok=True))
         if isinstance(filesystem, LocalFileSystem):
             with scratch.scratch_file(url, "probe"):
                 pass

@@ -19,7 +19,7 @@ import pytest
 from fsspec.config import conf
 
 from lit_adv.cli.verify import verify
-from lit_adv.shards import remote, storage
+from lit_adv.shards import publish, remote, storage
 from lit_adv.shards.remote import StorageGoneError, is_passing, persist, redact
 from tests import tiny_job, tiny_shards
 from tests.flaky import flaky_proxy
@@ -64,6 +64,7 @@ def test_generation_over_a_bad_line_to_s3_makes_the_bytes_of_an_undisturbed_run(
     tiny_job.generate(two_shards, str(tmp_path / "local"))
     use_endpoint(s3_server, monkeypatch)
     upload(tmp_path / "in", f"in{workers}")
+    fsspec.filesystem("s3").mkdir(f"out{workers}")
     with flaky_proxy(s3_server) as proxy, caplog.at_level(logging.WARNING):
         use_endpoint(proxy.url, monkeypatch)
         monkeypatch.setattr(remote, "wait_random_exponential", lambda **_: lambda state: 0.01)
@@ -119,7 +120,7 @@ def test_a_server_that_is_gone_ends_the_run_with_its_endpoint(two_shards: str, m
         free.bind(("127.0.0.1", 0))
         endpoint = f"http://me:password@127.0.0.1:{free.getsockname()[1]}"
     use_endpoint(endpoint, monkeypatch)
-    with pytest.raises(OSError, match=r"cannot create s3://gone/out \(http://\*\*\*@127\.0\.0\.1:[0-9]+\) for 1 s"):
+    with pytest.raises(OSError, match=r"cannot look at s3://gone \(http://\*\*\*@127\.0\.0\.1:[0-9]+\) for 1 s"):
         tiny_job.generate(two_shards, "s3://gone/out")
 
 
@@ -160,6 +161,16 @@ def test_an_endpoint_that_is_gone_is_tried_once_more_and_trusted_again_when_it_a
     assert persist("read", "memory://x", operation) == "answer"
     faults += [ConnectionRefusedError()]
     assert persist("read", "memory://x", operation) == "answer"  # the clock starts anew
+
+
+@pytest.mark.parametrize("folder", ["s3://mistyped/made", "s3://mistyped"])
+def test_a_bucket_that_is_not_there_is_not_made_but_named(
+    folder: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_endpoint(s3_server, monkeypatch)
+    with pytest.raises(OSError, match="cannot write into the folder .*there is no s3://mistyped[^/]"):
+        publish.prepare_folder(folder)
+    assert not fsspec.filesystem("s3").exists("mistyped")
 
 
 def test_a_file_that_does_not_arrive_whole_does_not_count_against_its_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
