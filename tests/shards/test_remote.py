@@ -168,7 +168,7 @@ def test_a_bucket_that_is_not_there_is_not_made_but_named(
     folder: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_endpoint(s3_server, monkeypatch)
-    with pytest.raises(OSError, match="cannot write into the folder .*there is no s3://mistyped[^/]"):
+    with pytest.raises(OSError, match=r"cannot write into the folder .*there is no s3://mistyped[^/]"):
         publish.prepare_folder(folder)
     assert not fsspec.filesystem("s3").exists("mistyped")
 
