@@ -46,8 +46,11 @@ FAMILY: dict[str, NamedAttack] = {
     "si_ni_dim": NamedAttack(_LIN, _SI | _NI | _DI),
     "si_ni_tim": NamedAttack(_LIN, _SI | _NI | _TI),
     "si_ni_ti_dim": NamedAttack(_LIN, _SI | _NI | _TI | _DI),
-    # Each step sees one of the copies, through a view of its own.
-    "si_ni_ti_dim_fast": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 20}),
+    # Each step sees one of the copies, through a view of its own; of three copies, since few steps leave too few to each
+    # of five.
+    "si_ni_ti_dim_fast": NamedAttack(
+        _OWN, _NI | _TI | _ONE_IN_TURN | {"scale_copies": 3, "steps": 18, "step_factor": 1.5}
+    ),
     "si_ni_ti_dim_strong": NamedAttack(_OWN, _SI | _NI | _TI | _ONE_IN_TURN | {"steps": 50}),
     # The same with the larger diverse inputs of DEM: each step sees one of 25 copies.
     "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | _SCALE_AND_DEM | {"copies_a_step": 1, "steps": 50}),
