@@ -46,8 +46,7 @@ FAMILY: dict[str, NamedAttack] = {
     "si_ni_dim": NamedAttack(_LIN, _SI | _NI | _DI),
     "si_ni_tim": NamedAttack(_LIN, _SI | _NI | _TI),
     "si_ni_ti_dim": NamedAttack(_LIN, _SI | _NI | _TI | _DI),
-    # Each step sees one of the copies, through a view of its own; of three copies, since few steps leave too few to each
-    # of five.
+    # Each step sees one of the copies, through a view of its own. Few steps leave too few to each of five copies.
     "si_ni_ti_dim_fast": NamedAttack(
         _OWN, _NI | _TI | _ONE_IN_TURN | {"scale_copies": 3, "steps": 18, "step_factor": 1.5}
     ),
