@@ -73,7 +73,7 @@ def read_images(folder: Path, side: int, limit: int | None) -> Images:
             contents += [(sample.key, read_sample(file, sample)) for sample in index_samples(file, shard.name)]
     if not contents:
         raise SystemExit(f"{folder} holds no shards")
-    chosen = contents[:: max(1, len(contents) // (limit or len(contents)))][:limit]
+    chosen = [contents[position] for position in choose_positions(len(contents), limit)]
     with ThreadPoolExecutor() as pool:
         samples = list(pool.map(Decoder(image_size=side, resize=int(side / 0.875)), [files for _, files in chosen]))
     return Images(
@@ -81,6 +81,16 @@ def read_images(folder: Path, side: int, limit: int | None) -> Images:
         torch.stack([sample.image for sample in samples]),
         torch.tensor([sample.label for sample in samples]),
     )
+
+
+def choose_positions(count: int, limit: int | None) -> list[int]:
+    """Return the positions of at most ``limit`` of ``count`` images, from all over.
+
+    Every other one is of each half of all images, so that an image is of the same half whatever the limit.
+    """
+    limit = min(limit or count, count)
+    even = [number * count // limit for number in range(limit)]
+    return [position + (position + number) % 2 for number, position in enumerate(even)]
 
 
 @cache

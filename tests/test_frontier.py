@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks import frontier
 from benchmarks._frontier_report import Cell, Result
@@ -54,6 +56,16 @@ def test_what_is_there_is_not_made_again(command: list[str], tmp_path: Path, cap
     assert made.items() <= records(tmp_path / "out").items()
     frontier.main(command)
     assert capsys.readouterr().out.count("judged") == 2 * len(SCHEDULES)
+
+
+@given(count=st.integers(1, 300), limit=st.integers(1, 400))
+def test_a_limit_leaves_each_image_in_its_half(count: int, limit: int) -> None:
+    chosen = frontier.choose_positions(count, limit)
+    assert len(set(chosen)) == len(chosen) == min(count, limit)
+    assert all(position % 2 == number % 2 for number, position in enumerate(chosen))
+    assert chosen == sorted(chosen)
+    assert max(chosen) < count
+    assert np.diff([-1, *chosen, count]).max() <= count / len(chosen) + 2  # they come from all over
 
 
 def test_another_target_is_added_to_what_is_there(command: list[str], tmp_path: Path) -> None:
