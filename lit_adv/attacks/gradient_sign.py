@@ -171,5 +171,6 @@ class GradientSignAttack(SurrogateAttack):
         settings = self.settings
         counts, seen = [view.copies for view in settings.view_parts], settings.copies_seen
         if settings.copy_order == "in_turn":
-            return copies_in_turn(counts, steps, seen)
+            # The steps after a warm-up, which make the image, see all copies, however many turns that took.
+            return copies_in_turn(counts, settings.warm_up_steps, seen) + copies_in_turn(counts, settings.steps, seen)
         return drawn_copies(counts, keys, settings.seed, images.device, steps=steps, a_step=seen)

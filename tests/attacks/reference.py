@@ -97,7 +97,7 @@ def _attack_one(
     ((direction, options),) = _named([settings.get("direction", "plain")])
     ((loss, loss_options),) = _named([settings.get("loss", "cross_entropy")])
     counts = [_copies(name, given) for name, given in views]
-    copies = _copies_of_steps(settings, key, counts, steps + warm_up)
+    copies = _copies_of_steps(settings, key, counts, steps, warm_up)
     share = len(copies[0])
     slots = share * GRADIENTS[direction](options)
     zero = {"inception": 0.5, "unit": 0.0}[settings["scale_space"]]
@@ -122,7 +122,7 @@ def _attack_one(
             total += back
         return sign * total / share
 
-    period = copies.index(copies[0], 1) if copies[0] in copies[1:] else len(copies)
+    period = next(p for p in itertools.count(1) if p * share % math.prod(counts) == 0)
     if settings.get("copy_order") == "drawn":
         period = 1
     world = World(image, key, seed, eps, alpha, steps + warm_up, period, surrogate.weights)
@@ -185,14 +185,19 @@ def _copies(name: str, options: dict[str, Any]) -> int:
     return len(options["ratios"]) if name == "dem" else options.get("copies", 1)
 
 
-def _copies_of_steps(settings: dict[str, Any], key: str, counts: list[int], steps: int) -> list[list[tuple[int, ...]]]:
+def _copies_of_steps(
+    settings: dict[str, Any], key: str, counts: list[int], steps: int, warm_up: int
+) -> list[list[tuple[int, ...]]]:
     """Return the copies that each step sees, in all of its gradients: one of each view's."""
     every_copy = list(itertools.product(*map(range, counts)))
     a_step = settings.get("copies_a_step") or len(every_copy)
     if settings.get("copy_order", "in_turn") == "in_turn":
-        endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts, steps * a_step))
-        return [[next(endless) for _ in range(a_step)] for _ in range(steps)]
-    numbers = keyed_uniform(settings["seed"], "scale copies", [key], steps, len(every_copy))[0].tolist()
+        seen = []
+        for part in (warm_up, steps):  # each deals the copies anew
+            endless = itertools.cycle(every_copy if a_step == len(every_copy) else in_turn(counts, part * a_step))
+            seen += [[next(endless) for _ in range(a_step)] for _ in range(part)]
+        return seen
+    numbers = keyed_uniform(settings["seed"], "scale copies", [key], warm_up + steps, len(every_copy))[0].tolist()
     return [[every_copy[i] for i in sorted(range(len(every_copy)), key=row.__getitem__)[:a_step]] for row in numbers]
 
 

@@ -125,7 +125,7 @@ def longitudinal(o: dict[str, Any], world: World) -> Follow:
         nonlocal asked
         total = np.zeros_like(x)
         moment = (t % world.period, asked % world.members)
-        if moment in seen:  # everything would come again as it was
+        if world.period > 1 and moment in seen:  # everything would come again as it was
             asked += 1
             seen.clear()
         seen.add((t % world.period, asked % world.members))

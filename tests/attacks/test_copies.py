@@ -152,3 +152,17 @@ def test_each_member_in_turn_sees_each_copy_equally_often(
         step(run.images, run.images, t)
     assert len(met) == members * copies
     assert len(set(met.values())) == 1
+
+
+def test_members_keep_their_turn_where_each_step_shows_all_copies() -> None:
+    asked: list[int | None] = []
+
+    def gradient(point: Tensor, *, step: int, number: int, member: int | None = None) -> Tensor:
+        asked.append(member)
+        return point
+
+    run = Run(gradient, torch.zeros(1, 3, 2, 2), ["key"], 0, 0.1, 0.01, 7, 1, False, [1.0] * 3)
+    step = Longitudinal(1).begin(run)
+    for t in range(7):
+        step(run.images, run.images, t)
+    assert asked == [0, 1, 2, 0, 1, 2, 0]

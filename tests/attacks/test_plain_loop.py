@@ -114,6 +114,7 @@ def test_each_option(options: dict[str, Any], network: nn.Module, images: Tensor
         {"direction": {"emi": 3}, "views": [{"hue": 2}, {"scale": 2}], "copies_a_step": 2},
         {"views": [{"ssm": 2}], "direction": {"pgn": {"samples": 2, "zeta": 1.0, "delta": 0.2}}, "loss": "margin"},
         {"views": [{"sia": 2}], "direction": {"emi": {"samples": 3, "radius": 2.0}}, "update": "adam_tanh"},
+        {"views": [{"scale": 3}, {"dem": [1.2, 1.4]}], "copies_a_step": 1, "warm_up_steps": 2},
     ],
     ids=str,
 )
