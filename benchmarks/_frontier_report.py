@@ -77,6 +77,8 @@ class Result:
 
 def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
     """Read the records of one half of the images, or of both."""
+    if missing := [half for half in halves if not (folder / f"clean.{half}.json").is_file()]:
+        raise SystemExit(f"{folder} has no records of the {' and '.join(missing)} half: name the other one with --half")
     known = {half: json.loads((folder / f"clean.{half}.json").read_text())["correct"] for half in halves}
     records = [json.loads(path.read_text()) for path in folder.glob("*.json") if not path.name.startswith("clean.")]
     records = [record for record in records if record["half"] in halves]
@@ -88,6 +90,8 @@ def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
             continue
         first = parts[halves[0]]
         result = results.setdefault(name, Result(first["passes"], first["settings"]))
+        if any(_without_budget(part["settings"]) != _without_budget(result.settings) for part in parts.values()):
+            raise SystemExit(f"{folder} has records of {name} with different settings: remove those of one of them")
         if "images_per_second" in first:
             result.speed[surrogate, levels] = first["images_per_second"]
         for target in set.intersection(*(set(part["fooled"]) for part in parts.values())):
@@ -95,6 +99,10 @@ def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
             if np.isfinite(outcome := np.concatenate(pieces)).any():
                 result.fooled[Cell(surrogate, levels, target)] = outcome
     return dict(sorted(results.items(), key=lambda item: (item[1].passes, item[0])))
+
+
+def _without_budget(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("eps", "step_size")}
 
 
 def _outcome(fooled: str, correct: str) -> Outcome:
@@ -240,6 +248,8 @@ def _families(results: Mapping[str, Result]) -> list[list[str]]:
 
 
 def _label(settings: Mapping[str, Any]) -> str:
+    if (views := settings.get("views")) is not None:
+        return f"{' and '.join(next(iter(view)) for view in views)}, {settings.get('copies_a_step', 'all')} a step"
     copies, seen = settings["scale_copies"], settings.get("copies_a_step")
     order = settings.get("copy_order", "in_turn").replace("_", " ")
     what = f"all {copies} copies" if seen is None else f"{seen} of {copies} copies {order}"

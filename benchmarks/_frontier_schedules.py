@@ -92,7 +92,7 @@ def parse_schedule(name: str) -> Schedule:
 DEFAULT = (
     "si_ni_ti_dim", "si_ni_ti_dim_fast", "si_ni_ti_dim_strong", "mi_fgsm", "ti_dim", "m1", "m2", "m3", "p1",
     # One copy of five in turn: every number of passes, with D always and with the paper's D.
-    "m5-k1-t5-p1", "m5-k1-t10-p1", "m5-k1-t30-p1", "m5-k1-t100-p1",
+    "m5-k1-t5-p1", "m5-k1-t10-p1", "m5-k1-t20-p1", "m5-k1-t30-p1", "m5-k1-t50-p1", "m5-k1-t100-p1",
     "m5-k1-t5", "m5-k1-t10", "m5-k1-t20", "m5-k1-t30", "m5-k1-t50", "m5-k1-t100",
     # Other ways to spend twenty, fifty and a hundred passes.
     "m5-kd1-t20-p1", "m5-kd2-t10-p1", "m5-kd2-t10", "m3-k1-t20-p1", "m5-k1-t20-p1-a1.5", "t20-p1",

@@ -147,7 +147,10 @@ class Bench:
         settings = describe_attack(schedule.attack, **schedule.settings(levels))
         known = read_json(path) or {}
         if known and (known["settings"], known["precision"]) != (settings, self.precision):
-            known = {}
+            raise SystemExit(
+                f"{path} was made with other settings, or in {known['precision']}: give the schedule another name, "
+                "choose another folder, or remove that file"
+            )
         judged = known.get("fooled", {})
         unseen = [name for name in names if name != surrogate and name not in judged]
         if not unseen:

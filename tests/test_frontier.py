@@ -76,13 +76,28 @@ def test_another_target_is_added_to_what_is_there(command: list[str], tmp_path: 
     assert record["fooled"].keys() == {"lite0", "lite1", "rp", "fd"}
 
 
-def test_what_was_made_in_another_precision_is_made_again(command: list[str], tmp_path: Path) -> None:
-    made = []
-    for precision in ("32-true", "bf16-mixed", "bf16-mixed"):
-        frontier.main([*command, "--half", "first", "--precision", precision])
-        made.append(json.loads((tmp_path / "out/mi_fgsm.squeezenet.16.first.json").read_text()))
-    assert [record["precision"] for record in made] == ["32-true", "bf16-mixed", "bf16-mixed"]
-    assert made[1] == made[2]
+def test_what_was_made_in_another_precision_or_with_other_settings_is_not_replaced(
+    command: list[str], tmp_path: Path
+) -> None:
+    first = [*command, "--half", "first", "--schedules"]
+    frontier.main([*first, 'own={"steps": 2}', "--precision", "32-true"])
+    made = records(tmp_path / "out")
+    with pytest.raises(
+        SystemExit, match=r"own\.squeezenet\.16\.first\.json was made with other settings, or in 32-true: give"
+    ):
+        frontier.main([*first, 'own={"steps": 2}', "--precision", "bf16-mixed"])
+    with pytest.raises(SystemExit, match="was made with other settings"):
+        frontier.main([*first, 'own={"steps": 3}', "--precision", "32-true"])
+    assert records(tmp_path / "out") == made
+
+
+def test_a_report_does_not_mix_settings_under_one_name(command: list[str], tmp_path: Path) -> None:
+    frontier.main([*command, "--half", "first", "--schedules", "si_ni_ti_dim", 'own={"steps": 2}'])
+    frontier.main([*command, "--half", "first", "--schedules", 'own={"steps": 3}', "--eps", "8"])
+    with pytest.raises(SystemExit, match="out has records of own with different settings"):
+        frontier.main(["--output", str(tmp_path / "out"), "--report", "--half", "first"])
+    with pytest.raises(SystemExit, match="out has no records of the second half: name the other one with --half"):
+        frontier.main(["--output", str(tmp_path / "out"), "--report"])
 
 
 def test_images_of_another_size_are_refused(command: list[str]) -> None:
