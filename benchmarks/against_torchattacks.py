@@ -1,4 +1,4 @@
-"""SI-NI-FGSM here and in torchattacks, on the same model, batch and precision, in turn.
+"""SI-NI-FGSM here, in bf16 or float32, and in torchattacks, in float32 as documented: same model and batch, in turn.
 
 python -m benchmarks.against_torchattacks --model wheel:efficientnet_lite0 --precision float32
 """

@@ -4,7 +4,7 @@
 #   bash benchmarks/gpu.sh OUT [--limit SECONDS] [--parts peak,passes,...] [--quick]
 #   WHEELS=FOLDER bash benchmarks/gpu.sh OUT
 #
-# writes OUT/results.json and OUT/results.md, anew after each number. It takes less than eight minutes and no network: what
+# writes OUT/results.json and OUT/results.md, anew after each part. It takes less than eight minutes and no network: what
 # Python packages the machine lacks come as wheels in the folder WHEELS, and leave the machine with the temporary folder
 # that they are installed into. PYTHON names another interpreter than python3.
 set -euo pipefail
