@@ -32,7 +32,7 @@ class RandomizedSmoothing(Defense):
         seed: Seed of the noise.
 
     Raises:
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or ``n`` votes could never be significant.
     """
 
     def __init__(
@@ -47,10 +47,13 @@ class RandomizedSmoothing(Defense):
         super().__init__()
         if not 0 < sigma < math.inf:
             raise ValueError(f"sigma must be positive, not {sigma}")
-        if n < 1 or batch_size < 1:
-            raise ValueError(f"n and batch_size must be positive, not {n} and {batch_size}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be positive, not {batch_size}")
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, not {alpha}")
+        least = math.ceil(1 - math.log2(alpha))  # n votes for one class have probability 2 / 2^n by chance
+        if n < least:
+            raise ValueError(f"n is {n}, but must be {least} at least for alpha {alpha}: fewer votes always abstain")
         self.model = model
         self.sigma = sigma
         self.n = n

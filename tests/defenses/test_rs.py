@@ -51,11 +51,16 @@ def test_votes_are_those_of_keyed_noise_in_batches_of_any_size(grey: Tensor, bat
     assert len(set(expected)) > 1
 
 
-@pytest.mark.parametrize(("n", "decides"), [(10, False), (11, True)])
-def test_unanimous_votes_decide_once_chance_is_below_alpha(grey: Tensor, n: int, decides: bool) -> None:
+@pytest.mark.parametrize(("alpha", "least"), [(0.001, 11), (0.05, 6), (0.125, 4), (0.9, 2)])
+def test_so_few_votes_that_even_unanimous_ones_could_be_chance_are_refused(
+    grey: Tensor, alpha: float, least: int
+) -> None:
     # All of n votes for one class have probability 2 / 2^n by chance: 0.00195 for 10, 0.00098 for 11.
-    predictions = RandomizedSmoothing(Always(), n=n, alpha=0.001).predict(grey, ["a", "b", "c"])
-    assert predictions.tolist() == [2 if decides else ABSTAIN] * 3
+    predictions = RandomizedSmoothing(Always(), n=least, alpha=alpha).predict(grey, ["a", "b", "c"])
+    assert predictions.tolist() == [2] * 3
+    message = f"n is {least - 1}, but must be {least} at least for alpha {alpha}: fewer votes always abstain"
+    with pytest.raises(ValueError, match=message):
+        RandomizedSmoothing(Always(), n=least - 1, alpha=alpha)
 
 
 def test_predictions_follow_the_two_sided_binomial_test(grey: Tensor) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_decoded_is_counted_and_has_no_say(make_shard: MakeShard,
 
 
 def test_a_defended_model_is_shown_clean_images_but_none_that_are_scaled(two_shards: str, tmp_path: Path) -> None:
-    models = [f"rs({LINEAR}, n=4)", LINEAR]
+    models = [f"rs({LINEAR}, n=11)", LINEAR]
     found = clean(two_shards, tmp_path / "report", scales=[], models=models)
     assert [found["models"], found["images"]] == [models, 11]
     with pytest.raises(ValueError, match=r"without a defense, but model\.models has 'rs\(.*leave the scales out"):
