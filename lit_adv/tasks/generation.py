@@ -90,7 +90,7 @@ class GenerationTask(LightningModule):
         }
         model = members[specs[0]] if len(specs) == 1 else Ensemble([*members.values()], ensemble_weights, fusion)
         self.surrogate = optimize(model, compile=compile)
-        self._mixes = any("admix" in view for view in settings.get("views", []))
+        self._mixes = any("admix" in view for view in settings.get("views") or [])
         self._fill_to = 0  # a compiled surrogate would be compiled anew for the size of each shard's last batch
         self.attack = create_attack(attack, self.surrogate, **options)
         if self.attack.eps is not None:  # a budget that is another library's default counts as given

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from lit_adv.attacks import quantize
+from lit_adv.attacks import describe_attack, quantize
 from lit_adv.checkpoints import to_safetensors
 from lit_adv.data.batch import AdversarialBatch, ImageBatch
 from lit_adv.models import Classifier, classifier_metadata, load_model, to_float
@@ -227,6 +227,13 @@ def test_admix_says_once_that_a_batch_has_one_class(caplog: pytest.LogCaptureFix
     (message,) = caplog.messages
     assert "folder/shard.tar has a batch of one class alone" in message
     assert "raise data.batch_size" in message
+
+
+def test_views_of_null_take_a_named_attack_s_views_back() -> None:
+    batch, options = make_batch(), {"steps": 1, "views": None}
+    assert describe_attack("admix", **options)["views"] is None
+    made = GenerationTask(SPEC, "admix", options).predict_step(batch)
+    assert torch.equal(made.images, GenerationTask(SPEC, "mi_fgsm", {"steps": 1}).predict_step(batch).images)
 
 
 def test_admix_is_told_the_true_classes_where_targets_are_given() -> None:
