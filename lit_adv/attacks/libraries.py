@@ -115,7 +115,7 @@ def _foolbox(kind: Any, model: nn.Module, device: torch.device, *, eps: Any = No
 
     def run(images: Tensor, labels: Tensor) -> Tensor:
         adversarial: Tensor = attack.run(wrapped, images, labels, **call)
-        if eps is not None and norm in ("L1", "L2"):  # foolbox leaves the last clipping to its callers
+        if eps is not None and norm in ("L1", "L2", "Linf"):  # foolbox leaves the last clipping to its callers
             adversarial = distance.clip_perturbation(images, adversarial, eps)
         return adversarial
 

@@ -169,6 +169,20 @@ def test_an_l2_attack_keeps_its_budget_and_passes_that_of_any_single_pixel(
     assert change.norm(dim=1).max() > 2.9
 
 
+@pytest.mark.parametrize(("name", "options"), [("LinfDeepFoolAttack", {}), ("LInfFMNAttack", {"steps": 5})])
+def test_a_minimization_keeps_the_budget_it_is_given(
+    name: str, options: dict[str, Any], small: nn.Module, batch: tuple[Tensor, Tensor]
+) -> None:
+    pytest.importorskip("foolbox")
+    images, labels = batch[0], small(batch[0]).argmax(1)  # all are right, so that the attack has work to do
+    changes = [
+        (create_attack(f"foolbox.attacks.{name}", small, **options, **budget)(images, labels) - images).abs().max()
+        for budget in ({}, {"eps": "1/2550"})
+    ]
+    assert changes[0] > 1 / 255
+    assert 0 < changes[1] <= 1 / 2550 + 1e-6
+
+
 @pytest.mark.parametrize(
     ("path", "options", "reason"),
     [
