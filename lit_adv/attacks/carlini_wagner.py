@@ -19,6 +19,16 @@ from lit_adv.attacks.objective import LabelSource, Target
 
 #: Keeps arctanh finite at black and white pixels.
 _TANH_MARGIN = 1 - 1e-6
+#: The range of what must be positive: float32 rounds none of it, nor ten times it, to zero or infinity.
+_POSITIVE = (1e-30, 1e30)
+#: The lowest and highest value of the settings that have a range.
+CARLINI_WAGNER_BOUNDS: dict[str, tuple[float, float]] = {
+    "steps": (1, inf),
+    "search_steps": (1, inf),
+    "learning_rate": _POSITIVE,
+    "initial_constant": _POSITIVE,
+    "confidence": (0, inf),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +67,7 @@ class CarliniWagnerAttack(SurrogateAttack):
     eps = None
 
     def __init__(self, model: nn.Module, settings: CarliniWagnerSettings) -> None:
-        super().__init__(model, settings, steps=(1, inf), search_steps=(1, inf), confidence=(0, inf))
+        super().__init__(model, settings, **CARLINI_WAGNER_BOUNDS)
         self.settings = settings
 
     def forward(

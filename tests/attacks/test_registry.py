@@ -1,9 +1,11 @@
 """Attacks by name."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from lit_adv.attacks import count_passes, create_attack, describe_attack, list_attacks
@@ -168,6 +170,10 @@ def test_an_option_that_decides_alone_takes_the_place_of_what_a_named_attack_say
         ("mi_fgsm", {"diversity_probability": 1.5}, "diversity_probability is 1.5, but must be in [0, 1]"),
         ("tim", {"kernel_size": 6}, "kernel_size 6 must be odd"),
         ("cw", {"search_steps": 0}, "search_steps is 0, but must be in [1, inf]"),
+        ("cw", {"learning_rate": 0}, "learning_rate is 0, but must be in [1e-30, 1e+30]"),
+        ("cw", {"learning_rate": -1}, "learning_rate is -1, but must be in [1e-30, 1e+30]"),
+        ("cw", {"initial_constant": 0.0}, "initial_constant is 0.0, but must be in [1e-30, 1e+30]"),
+        ("cw", {"initial_constant": 1e-50}, "initial_constant is 1e-50, but must be in [1e-30, 1e+30]"),
         ("cw", {"eps": 0.1}, "attack 'cw' has no option 'eps'"),
     ],
 )
