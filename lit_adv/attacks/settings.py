@@ -7,6 +7,7 @@ from functools import cached_property
 from math import inf, prod
 from typing import Any
 
+from lit_adv.attacks.budget import parse_number
 from lit_adv.attacks.copies import CopyOrder
 from lit_adv.attacks.directions import DIRECTIONS, Direction
 from lit_adv.attacks.losses import LOSSES, Loss
@@ -125,6 +126,10 @@ class GradientSignSettings:
             raise ValueError(
                 f"step_size {self.step_size!r} and step_factor {self.step_factor!r} are both given: leave one out"
             )
+        step = "step_factor" if self.step_size is None else "step_size"
+        value = getattr(self, step)
+        if not parse_number(step, value) and parse_number("eps", self.eps) and not self.random_start:
+            raise ValueError(f"{step} {value!r} moves no image: make it positive, or leave it out")
         if self.warm_up_steps and not self.momentum and isinstance(self.update_part, Sign):
             raise ValueError(
                 "warm_up_steps accumulate a gradient that momentum 0 forgets: set momentum, or leave warm_up_steps out"

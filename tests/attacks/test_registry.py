@@ -160,6 +160,9 @@ def test_an_option_that_decides_alone_takes_the_place_of_what_a_named_attack_say
         ("mi_fgsm", {"step_size": 2}, "step_size 2 is not in [0, 1]; grey levels are written as a fraction: 2/255"),
         ("mi_fgsm", {"step_size": "two"}, "step_size 'two' is not a number"),
         ("mi_fgsm", {"step_size": "2/255", "step_factor": 2.0}, "step_size '2/255' and step_factor 2.0 are both given"),
+        ("mi_fgsm", {"step_size": 0}, "step_size 0 moves no image: make it positive, or leave it out"),
+        ("mi_fgsm", {"step_size": "0/255"}, "step_size '0/255' moves no image: make it positive, or leave it out"),
+        ("dem", {"step_factor": 0.0}, "step_factor 0.0 moves no image: make it positive, or leave it out"),
         ("i_fgsm", {"warm_up_steps": 2}, "warm_up_steps accumulate a gradient that momentum 0 forgets: set momentum"),
         ("mi_fgsm", {"steps": 0}, "steps is 0, but must be in [1, inf]"),
         ("mi_fgsm", {"steps": "ten"}, "steps is 'ten', but must be of type int"),
@@ -180,3 +183,12 @@ def test_an_option_that_decides_alone_takes_the_place_of_what_a_named_attack_say
 def test_bad_input_is_named(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         create_attack(name, nn.Flatten(), **options)
+
+
+def test_a_step_of_zero_is_for_a_budget_of_zero_and_for_uniform_noise() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
+    still = create_attack("mi_fgsm", model, eps=0, step_size=0)
+    assert torch.equal(still(images, torch.tensor([0, 1])), images)
+    noise = create_attack("mi_fgsm", model, eps=0.1, step_size=0, random_start=True)
+    assert (noise(images, torch.tensor([0, 1])) - images).abs().mean() > 0.03
