@@ -11,11 +11,12 @@ from typing import Any
 from torch import nn
 
 from lit_adv.attacks.base import Attack
-from lit_adv.attacks.carlini_wagner import CarliniWagnerAttack, CarliniWagnerSettings
+from lit_adv.attacks.carlini_wagner import CARLINI_WAGNER_BOUNDS, CarliniWagnerAttack, CarliniWagnerSettings
+from lit_adv.attacks.checks import check_range, check_types
 from lit_adv.attacks.foreign import ForeignAttack
 from lit_adv.attacks.gradient_sign import GradientSignAttack
 from lit_adv.attacks.named import CARLINI_WAGNER, FAMILY
-from lit_adv.attacks.settings import DECIDES_ALONE, GradientSignSettings
+from lit_adv.attacks.settings import BOUNDS, DECIDES_ALONE, GradientSignSettings
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
 
     Returns:
         A dictionary from setting to value, without those settings that came later where they change nothing.
+
+    Raises:
+        ValueError: As :func:`create_attack`; of another library's attack nothing is checked.
     """
     if "." in name:
         # The library's defaults have a part in what the attack does, and they come with its version.
@@ -110,7 +114,7 @@ def count_passes(name: str, **options: Any) -> int:
         The number.
 
     Raises:
-        ValueError: If the name or an option is unknown.
+        ValueError: If the name, an option or its value is unknown.
 
     Example:
         >>> count_passes("si_ni_ti_dim"), count_passes("si_ni_ti_dim", copies_a_step=1, steps=20)
@@ -132,7 +136,10 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
         setting for option, settings in DECIDES_ALONE.items() if options.get(option) is not None for setting in settings
     }
     row = {setting: value for setting, value in row.items() if setting not in decided}
-    return kind(**{**row, **options})
+    settings = kind(**{**row, **options})
+    check_types(settings)
+    check_range(settings, **(CARLINI_WAGNER_BOUNDS if name == "cw" else BOUNDS))
+    return settings
 
 
 def _version(package: str) -> str | None:

@@ -185,6 +185,24 @@ def test_bad_input_is_named(name: str, options: dict[str, object], message: str)
         create_attack(name, nn.Flatten(), **options)
 
 
+@pytest.mark.parametrize("build", [count_passes, describe_attack])
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mi_fgsm", {"steps": "10"}, "steps is '10', but must be of type int"),
+        ("mi_fgsm", {"steps": 0}, "steps is 0, but must be in [1, inf]"),
+        ("si_fgsm", {"copies_a_step": "2"}, "copies_a_step is '2', but must be of type int"),
+        ("cw", {"search_steps": "9"}, "search_steps is '9', but must be of type int"),
+        ("cw", {"steps": 0}, "steps is 0, but must be in [1, inf]"),
+    ],
+)
+def test_bad_input_is_named_before_there_is_a_model(
+    build: Callable[..., Any], name: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(name, **options)
+
+
 def test_a_step_of_zero_is_for_a_budget_of_zero_and_for_uniform_noise() -> None:
     images = torch.rand(2, 3, 8, 8)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
