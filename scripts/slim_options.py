@@ -57,7 +57,7 @@ def pools_with_padding(model: Classifier) -> Classifier:
 def gradient(model: Classifier) -> Tensor:
     """Return the gradient of the model's loss to the image."""
     leaf = IMAGE.clone().requires_grad_()
-    return torch.autograd.grad(model.loss(leaf, LABEL).sum(), leaf)[0]
+    return torch.autograd.grad(model.attack_loss(leaf, LABEL).sum(), leaf)[0]
 
 
 def apart(one: Tensor, other: Tensor) -> str:

@@ -16,7 +16,7 @@ Target = Literal["given", "least_likely", "random"]
 def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return the cross-entropy J, summed over the batch so that an image's gradient ignores its neighbors.
 
-    A model that defines its own ``loss(images, labels)`` (an ensemble fused by loss) is asked for it.
+    A model that defines its own ``attack_loss(images, labels)`` (an ensemble fused by loss) is asked for it.
 
     Args:
         model: Maps [B, 3, H, W] to logits [B, classes].
@@ -26,7 +26,7 @@ def cross_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     Returns:
         A scalar, in float32 at least.
     """
-    if callable(loss := getattr(model, "loss", None)):
+    if callable(loss := getattr(model, "attack_loss", None)):  # many a model has a loss that it is trained with
         per_image: Tensor = loss(images, labels)
         return per_image.sum()
     logits = model(images)

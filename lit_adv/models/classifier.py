@@ -30,9 +30,9 @@ class Classifier(nn.Module):
             :mod:`lit_adv.models.pooling`.
 
     Attributes:
-        background: Whether :meth:`loss` is over all of the network's outputs, ``class_offset`` of them ahead of the
-            classes that are told apart.
-        aux_weight: Factor of the auxiliary head in :meth:`loss`.
+        background: Whether :meth:`attack_loss` is over all of the network's outputs, ``class_offset`` of them ahead of
+            the classes that are told apart.
+        aux_weight: Factor of the auxiliary head in :meth:`attack_loss`.
         own_settings: Whether :attr:`settings` are those of a user's code or file, where a model's name alone says
             others, or none; :func:`lit_adv.models.load_model` knows.
 
@@ -122,7 +122,7 @@ class Classifier(nn.Module):
         return [logits[:, self.class_offset :] for logits in self(images, heads=True)]
 
     def loss_logits(self, images: Tensor) -> list[Tensor]:
-        """Compute what :meth:`loss` is over.
+        """Compute what :meth:`attack_loss` is over.
 
         Args:
             images: As in :meth:`forward`.
@@ -137,10 +137,10 @@ class Classifier(nn.Module):
 
     @property
     def label_offset(self) -> int:
-        """Where a label stands among what :meth:`loss` is over."""
+        """Where a label stands among what :meth:`attack_loss` is over."""
         return self.class_offset if self.background else 0
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def attack_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy that an attack pushes.
 
         Args:

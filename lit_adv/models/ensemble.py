@@ -48,7 +48,7 @@ class Ensemble(nn.Module):
         """
         return self._fuse([member(images) for member in self.members], self.weights)
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def attack_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the ensemble's cross-entropy.
 
         Members with auxiliary heads, see :attr:`Classifier.aux_weight`, add that of these heads, fused as the main ones
@@ -97,7 +97,7 @@ class Ensemble(nn.Module):
 def _loss(member: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Return a member's own loss of each image."""
     if isinstance(member, Classifier):
-        return member.loss(images, labels)
+        return member.attack_loss(images, labels)
     return cross_entropy(member(images), labels)
 
 

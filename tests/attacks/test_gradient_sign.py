@@ -48,6 +48,23 @@ def test_predicted_labels_replace_the_true_ones(network: nn.Module, images: Tens
     torch.testing.assert_close(made, create_attack("mi_fgsm", network)(images, predictions), rtol=0, atol=0)
 
 
+def test_what_a_surrogate_is_trained_with_is_not_what_an_attack_pushes(
+    network: nn.Module, images: Tensor, labels: Tensor
+) -> None:
+    class Trained(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)  # of logits, not of images
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.network(images)
+            return logits
+
+    made, expected = (create_attack("mi_fgsm", model, steps=2)(images, labels) for model in (Trained(), network))
+    assert torch.equal(made, expected)
+
+
 def test_least_likely_target_is_the_smallest_logit_but_not_the_label(
     network: nn.Module, images: Tensor, labels: Tensor
 ) -> None:

@@ -40,7 +40,7 @@ def test_the_loss_is_over_what_counts(background: bool, aux_weight: float, two_h
     main, auxiliary = (
         F.cross_entropy(logits[:, first:], LABELS + 1 - first, reduction="none") for logits in two_heads.network(leaf)
     )
-    torch.testing.assert_close(two_heads.loss(leaf, LABELS), main + aux_weight * auxiliary)
+    torch.testing.assert_close(two_heads.attack_loss(leaf, LABELS), main + aux_weight * auxiliary)
     (gradient,) = torch.autograd.grad((main + aux_weight * auxiliary).sum(), leaf)
     made = create_attack("fgsm", two_heads, eps=0.01)(IMAGES, LABELS)
     torch.testing.assert_close(made, (IMAGES + 0.01 * gradient.sign()).clamp(0, 1))

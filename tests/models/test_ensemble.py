@@ -40,7 +40,7 @@ def test_the_loss_and_the_attack_follow_the_definition(fusion: str, members: lis
     labels = torch.tensor([0, 1, 2, 3])
     ensemble = Ensemble(members, WEIGHTS, fusion).double()
     torch.testing.assert_close(
-        ensemble.loss(images, labels), losses(members, images, labels, fusion), rtol=1e-6, atol=1e-6
+        ensemble.attack_loss(images, labels), losses(members, images, labels, fusion), rtol=1e-6, atol=1e-6
     )
     leaf = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(losses(members, leaf, labels, fusion).sum(), leaf)
@@ -93,15 +93,15 @@ def test_auxiliary_heads_are_fused_among_themselves(fusion: str, images: Tensor)
     else:
         fused = [(sum(logits.softmax(1) for logits in head) / len(head)).log() for head in (main, auxiliary)]
     expected = [F.cross_entropy(scores, labels + 1, reduction="none") for scores in fused]
-    loss = Ensemble(models, fusion=fusion).double().loss(images, labels)  # type: ignore[arg-type]
+    loss = Ensemble(models, fusion=fusion).double().attack_loss(images, labels)  # type: ignore[arg-type]
     torch.testing.assert_close(loss, expected[0] + 0.4 * expected[1], rtol=1e-6, atol=1e-6)
 
 
 def test_in_a_mean_of_losses_each_member_brings_its_own(images: Tensor) -> None:
     labels = torch.tensor([0, 1, 2, 3])
     models = [with_heads(0, aux_weight=0.4), with_heads(1)]
-    expected = sum(model.loss(images, labels) for model in models) / 2
-    torch.testing.assert_close(Ensemble(models, fusion="loss").double().loss(images, labels), expected)
+    expected = sum(model.attack_loss(images, labels) for model in models) / 2
+    torch.testing.assert_close(Ensemble(models, fusion="loss").double().attack_loss(images, labels), expected)
 
 
 def test_an_ensemble_predicts_the_data_s_classes(images: Tensor) -> None:
@@ -111,7 +111,7 @@ def test_an_ensemble_predicts_the_data_s_classes(images: Tensor) -> None:
 def test_options_of_a_loss_that_cannot_be_fused_are_refused(images: Tensor) -> None:
     labels, one, other = torch.tensor([0, 1, 2, 3]), with_heads(0, aux_weight=0.4), with_heads(1, aux_weight=0.2)
     with pytest.raises(ValueError, match=r"must have the same option aux, not \[0\.4, 0\.2\]"):
-        Ensemble([one, other]).double().loss(images, labels)
+        Ensemble([one, other]).double().attack_loss(images, labels)
     other.background = False
     with pytest.raises(ValueError, match="must have the same option background"):
-        Ensemble([one, other]).double().loss(images, labels)
+        Ensemble([one, other]).double().attack_loss(images, labels)

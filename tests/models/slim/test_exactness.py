@@ -96,7 +96,7 @@ def test_the_loss_is_over_the_background_and_the_auxiliary_head(loaded: Loaded) 
         expected = expected + 0.4 * torch.tensor(loaded.golden["aux"].ravel()).log_softmax(0)[-1000:][label]
     loaded.classifier.background = True
     with torch.no_grad():
-        assert_close(loaded.classifier.loss(images, label), -expected.numpy())
+        assert_close(loaded.classifier.attack_loss(images, label), -expected.numpy())
     loaded.classifier.background = False
 
 
