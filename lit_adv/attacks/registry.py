@@ -89,9 +89,6 @@ def describe_attack(name: str, **options: Any) -> dict[str, Any]:
 
     Returns:
         A dictionary from setting to value, without those settings that came later where they change nothing.
-
-    Raises:
-        ValueError: As :func:`create_attack`; of another library's attack nothing is checked.
     """
     if "." in name:
         # The library's defaults have a part in what the attack does, and they come with its version.
@@ -120,7 +117,10 @@ def count_passes(name: str, **options: Any) -> int:
         >>> count_passes("si_ni_ti_dim"), count_passes("si_ni_ti_dim", copies_a_step=1, steps=20)
         (50, 20)
     """
-    return _settings(name, options).passes
+    settings = _settings(name, options)
+    check_types(settings)
+    check_range(settings, **(CARLINI_WAGNER_BOUNDS if name == "cw" else BOUNDS))
+    return settings.passes
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | CarliniWagnerSettings:
@@ -136,10 +136,7 @@ def _settings(name: str, options: Mapping[str, Any]) -> GradientSignSettings | C
         setting for option, settings in DECIDES_ALONE.items() if options.get(option) is not None for setting in settings
     }
     row = {setting: value for setting, value in row.items() if setting not in decided}
-    settings = kind(**{**row, **options})
-    check_types(settings)
-    check_range(settings, **(CARLINI_WAGNER_BOUNDS if name == "cw" else BOUNDS))
-    return settings
+    return kind(**{**row, **options})
 
 
 def _version(package: str) -> str | None:
