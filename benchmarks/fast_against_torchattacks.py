@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,11 +29,14 @@ from lit_adv.precision import fast_precision
 OURS, THEIRS = "si_ni_ti_dim_fast", "torchattacks"
 
 
-def attack_with_ours(images: Images, surrogate: str, levels: int, batch_size: int) -> tuple[Tensor, float]:
-    """Attack as ``generate`` does; return uint8 images and seconds."""
+def attack_with_ours(
+    images: Images, surrogate: str, levels: int, batch_size: int, steps: int | None
+) -> tuple[Tensor, float]:
+    """Attack as ``generate`` does, in the attack's own number of steps or another; return uint8 images and seconds."""
     keep_freed_memory()
     device = _device()
-    attack = create_attack(OURS, optimize(load_model(ZOO[surrogate])).to(device), eps=levels / 255)
+    options = {} if steps is None else {"steps": steps}
+    attack = create_attack(OURS, optimize(load_model(ZOO[surrogate])).to(device), eps=levels / 255, **options)
     started, made = time.perf_counter(), []
     bf16 = fast_precision(device.type) == "bf16-mixed"
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -84,6 +88,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--surrogate", choices=list(ZOO), default="lite0")
     parser.add_argument("--eps", type=int, default=16, help="budget, in grey levels")
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, help="of the fast attack, each a pass; its own number by default")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of processes")
     parser.add_argument("--attack", choices=[OURS, THEIRS], help="attack with this one only, in this process")
     parser.add_argument("--output", type=Path, help="file of what --attack makes")
@@ -95,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     images = read_images(options.images, options.size, options.limit)
     if options.attack:
-        run = attack_with_ours if options.attack == OURS else attack_with_theirs
+        run = partial(attack_with_ours, steps=options.steps) if options.attack == OURS else attack_with_theirs
         made, seconds = run(images, options.surrogate, options.eps, options.batch_size)
         save_file({"images": made.contiguous(), "seconds": torch.tensor(seconds)}, options.output)
         return
