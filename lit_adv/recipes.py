@@ -178,7 +178,7 @@ class _Divergence(nn.Module):
         logits: Tensor = self.model(images)
         return logits
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def attack_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         return kl_divergence(self._clean, self(images))
 
 

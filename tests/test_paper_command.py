@@ -35,7 +35,7 @@ def small_zoo(file: Path, **changes: Any) -> Path:
     options: dict[str, Any] = {
         attack: FEW_PASSES | ({"scale_copies": 2} if attack.startswith("si") else {}) for attack in sorted(attacks)
     }
-    zoo["defenses"]["RS"]["n"] = 4
+    zoo["defenses"]["RS"]["n"] = 11
     zoo["defenses"]["R&P"]["iterations"] = 2
     names = {"surrogates": ["Lite0", "SqueezeNet"], "ensemble": ["SqueezeNet", "Lite0"]}
     options["cw"] = {"steps": 2, "search_steps": 2}
