@@ -90,7 +90,8 @@ def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
             continue
         first = parts[halves[0]]
         result = results.setdefault(name, Result(first["passes"], first["settings"]))
-        if any(_without_budget(part["settings"]) != _without_budget(result.settings) for part in parts.values()):
+        own = _without(result.settings, "eps", "step_size")  # which go with the budget
+        if any(_without(part["settings"], "eps", "step_size") != own for part in parts.values()):
             raise SystemExit(f"{folder} has records of {name} with different settings: remove those of one of them")
         if "images_per_second" in first:
             result.speed[surrogate, levels] = first["images_per_second"]
@@ -101,8 +102,8 @@ def read_results(folder: Path, halves: Sequence[str]) -> dict[str, Result]:
     return dict(sorted(results.items(), key=lambda item: (item[1].passes, item[0])))
 
 
-def _without_budget(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in ("eps", "step_size")}
+def _without(settings: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in names}
 
 
 def _outcome(fooled: str, correct: str) -> Outcome:
@@ -242,8 +243,8 @@ def _families(results: Mapping[str, Result]) -> list[list[str]]:
     """Group the schedules that differ in their steps alone."""
     families: dict[str, list[str]] = {}
     for name, result in results.items():
-        rest = {key: value for key, value in result.settings.items() if key not in ("steps", "eps")}
-        families.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
+        rest = json.dumps(_without(result.settings, "steps", "eps"), sort_keys=True)
+        families.setdefault(rest, []).append(name)
     return list(families.values())
 
 

@@ -49,7 +49,7 @@ FAMILY: dict[str, NamedAttack] = {
     # Each step sees one of the copies, in turn, through a view of its own.
     "si_ni_ti_dim_fast": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | {"steps": 18, "step_factor": 1.5}),
     "si_ni_ti_dim_strong": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | {"steps": 48, "step_factor": 2.0}),
-    # The same with the larger diverse inputs of DEM: each step sees one of 25 copies.
+    # With the larger diverse inputs of DEM, of five scale copies: each step sees one of 25.
     "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | _SCALE_AND_DEM | {"copies_a_step": 1, "steps": 50}),
     "vmi_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vmi"}),
     "vni_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vni"}),

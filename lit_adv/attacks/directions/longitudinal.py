@@ -42,12 +42,11 @@ class Longitudinal(Direction):
     def begin(self, run: Run) -> Step:
         """Start with the first member."""
         both_repeat = lcm(run.period, run.members // gcd(run.members, self.members_a_step))
-        copies_turn = run.period > 1
 
         def step(start: Tensor, point: Tensor, t: int) -> Tensor:
             total = torch.zeros_like(point)
+            shift = t // both_repeat if run.period > 1 else 0
             for i in range(self.members_a_step):
-                shift = t // both_repeat if copies_turn else 0
                 member = (t * self.members_a_step + i + shift) % run.members
                 total += run.gradient(point, step=t, number=i, member=member)
             return total / self.members_a_step
