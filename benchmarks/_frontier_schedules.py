@@ -23,6 +23,7 @@ _LETTERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "mu": ("momentum", float),
     "w": ("kernel_size", int),
     "a": ("step_size", float),
+    "l": ("backward", lambda slope: {"leaky": float(slope)}),
 }
 
 
@@ -54,7 +55,8 @@ def parse_schedule(name: str) -> Schedule:
         name: A named attack; or a name of one's own with what differs from ``mi_fgsm`` in JSON, as in
             ``turned={"views": [{"affine": 20}]}``; or parts joined by hyphens: ``m5`` scale copies, ``k2`` of them a
             step in turn or ``kd2`` drawn, ``t20`` steps, ``p1`` probability of D, ``mu0.9`` momentum, ``w15`` kernel,
-            ``a1.5`` times eps / T a step (with ``t``), ``unit`` for copies that fade to black.
+            ``a1.5`` times eps / T a step (with ``t``), ``l0.1`` of the gradient through flat activations, ``unit`` for
+            copies that fade to black.
 
     Returns:
         The schedule.

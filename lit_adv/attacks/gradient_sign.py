@@ -3,7 +3,8 @@
 The loop follows algorithm 2 of Lin et al. (ICLR 2020), whose steps the comments name. A named attack is a row of
 :class:`lit_adv.attacks.settings.GradientSignSettings`, not a class; its parts, which combine, say how the surrogate is
 shown the image (:mod:`lit_adv.attacks.views`), where the gradient is taken (:mod:`lit_adv.attacks.directions`), of
-which loss (:mod:`lit_adv.attacks.losses`), and how the image moves (:mod:`lit_adv.attacks.updates`).
+which loss (:mod:`lit_adv.attacks.losses`), how it passes back through the surrogate (:mod:`lit_adv.attacks.backward`),
+and how the image moves (:mod:`lit_adv.attacks.updates`).
 """
 
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ class GradientSignAttack(SurrogateAttack):
         self._kernel = gaussian_kernel(settings.kernel_size) if settings.kernel_size else None
         self._zero = ZERO[settings.scale_space]
         self._loss, self._direction, self._update = settings.loss_part, settings.direction_part, settings.update_part
+        self._backward = settings.backward_part
         if self._loss.targeted_only and not self.targeted:
             raise ValueError(f"the loss {settings.loss!r} is for targeted attacks: set target")
         check_surrogate(model, settings)
@@ -153,7 +155,8 @@ class GradientSignAttack(SurrogateAttack):
                 x = seen = centered.detach().requires_grad_()
                 for view, copy in zip(views, copies, strict=True):
                     seen = view(seen, Moment(step, slot, copy))
-                loss = self._loss(model, seen + zero if zero else seen, goal)
+                with self._backward.rule():
+                    loss = self._loss(model, seen + zero if zero else seen, goal)
                 total += torch.autograd.grad(loss, x)[0]
         return total / (-len(moments) if self.targeted else len(moments))
 

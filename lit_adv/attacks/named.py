@@ -8,6 +8,7 @@ _SI: dict[str, Any] = {"scale_copies": 5}
 _DI: dict[str, Any] = {"diversity_probability": 0.5}
 _TI: dict[str, Any] = {"kernel_size": 7}
 _ONE_OF_THREE: dict[str, Any] = {"scale_copies": 3, "copies_a_step": 1, "diversity_probability": 1.0}
+_LEAKY: dict[str, Any] = {"backward": {"leaky": 0.1}}
 _SCALE_AND_DEM: dict[str, Any] = {"views": [{"scale": 5}, {"dem": {"interpolation": "bilinear"}}]}
 _NO_MOMENTUM: dict[str, Any] = {"momentum": 0.0}
 #: Zero is black for the authors of these later attacks, who work in [0, 1]; others work in [-1, 1], as is the default.
@@ -47,8 +48,8 @@ FAMILY: dict[str, NamedAttack] = {
     "si_ni_tim": NamedAttack(_LIN, _SI | _NI | _TI),
     "si_ni_ti_dim": NamedAttack(_LIN, _SI | _NI | _TI | _DI),
     # Each step sees one of the copies, in turn, through a view of its own.
-    "si_ni_ti_dim_fast": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | {"steps": 18, "step_factor": 1.5}),
-    "si_ni_ti_dim_strong": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | {"steps": 48, "step_factor": 2.0}),
+    "si_ni_ti_dim_fast": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | _LEAKY | {"steps": 12, "step_factor": 1.5}),
+    "si_ni_ti_dim_strong": NamedAttack(_OWN, _NI | _TI | _ONE_OF_THREE | _LEAKY | {"steps": 48, "step_factor": 2.0}),
     # With the larger diverse inputs of DEM, of five scale copies: each step sees one of 25.
     "si_ni_ti_dem": NamedAttack(_OWN, _NI | _TI | _SCALE_AND_DEM | {"copies_a_step": 1, "steps": 50}),
     "vmi_fgsm": NamedAttack("Wang and He, CVPR 2021", {"direction": "vmi"}),

@@ -7,6 +7,7 @@ from functools import cached_property
 from math import inf, prod
 from typing import Any
 
+from lit_adv.attacks.backward import BACKWARD, Backward
 from lit_adv.attacks.budget import parse_number
 from lit_adv.attacks.copies import CopyOrder
 from lit_adv.attacks.directions import DIRECTIONS, Direction
@@ -28,6 +29,7 @@ _LATER = (
     "views",
     "direction",
     "loss",
+    "backward",
     "update",
     "step_factor",
     "warm_up_steps",
@@ -77,6 +79,8 @@ class GradientSignSettings:
             as ``{vni: {samples: 5}}``. Given, it decides about the look-ahead, too, in place of a named attack's
             ``nesterov``.
         loss: One of :data:`lit_adv.attacks.losses.LOSSES`, or a mapping.
+        backward: How gradients pass back through the surrogate: one of :data:`lit_adv.attacks.backward.BACKWARD`, or a
+            mapping such as ``{leaky: 0.1}``.
         update: How the image moves: one of :data:`lit_adv.attacks.updates.UPDATES`, or a mapping.
         warm_up_steps: Steps that an attack takes beforehand; it then goes back to where it started and keeps what it
             has accumulated (global momentum initialization, GI; Wang et al., 2024). It takes a momentum.
@@ -110,6 +114,7 @@ class GradientSignSettings:
     views: list[Any] | None = None
     direction: str | dict[str, Any] = "plain"
     loss: str | dict[str, Any] = "cross_entropy"
+    backward: str | dict[str, Any] = "exact"
     update: str | dict[str, Any] = "sign"
     warm_up_steps: int = 0
     warm_up_factor: float = 10.0
@@ -159,6 +164,11 @@ class GradientSignSettings:
         return parse_part("loss", LOSSES, self.loss)
 
     @cached_property
+    def backward_part(self) -> Backward:
+        """The way back through the surrogate."""
+        return parse_part("backward", BACKWARD, self.backward)
+
+    @cached_property
     def update_part(self) -> Update:
         """The update."""
         return parse_part("update", UPDATES, self.update)
@@ -199,7 +209,7 @@ class GradientSignSettings:
         described = asdict(self)
         if self.views is not None:
             described["views"] = [describe_part(VIEWS, view) for view in self.view_parts]
-        for name, table in (("direction", DIRECTIONS), ("loss", LOSSES), ("update", UPDATES)):
+        for name, table in (("direction", DIRECTIONS), ("loss", LOSSES), ("backward", BACKWARD), ("update", UPDATES)):
             default, part = getattr(type(self), name), getattr(self, f"{name}_part")
             described[name] = default if part == table[default]() else describe_part(table, part)
         unused = {name for name in _LATER if described[name] == getattr(type(self), name)}

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding, pad_same
 from torch import Tensor, fx, nn
+from torch.overrides import has_torch_function
 
 from lit_adv.models.cast_once import weights_on_autocast
 from lit_adv.models.depthwise import DepthwiseConv2d, DepthwiseConv2dSame, InFloat32
@@ -28,11 +29,15 @@ class _Frozen:
     clamps = False
 
     def forward(self: Any, images: Tensor) -> Tensor:
-        if not _in_float32_on_cpu(self, images):
-            result: Tensor = super().forward(F.relu6(images) if self.clamps else images)  # type: ignore[misc]
+        fast, clamps = _in_float32_on_cpu(self, images), self.clamps
+        # Whoever listens to torch's functions, as attacks with gradients of their own do, is to hear of the ReLU6.
+        if clamps and (not fast or has_torch_function((images,))):
+            images, clamps = F.relu6(images), False
+        if not fast:
+            result: Tensor = super().forward(images)  # type: ignore[misc]
             return result
         images, weight, padding = _with_even_padding(self, images)
-        if self.clamps:
+        if clamps:
             clamped: Tensor = _ClampedConvolution.apply(images, weight, padding, self)
             return clamped
         return F.conv2d(images, weight, self.bias, self.stride, padding, self.dilation, self.groups)

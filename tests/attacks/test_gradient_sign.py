@@ -398,6 +398,7 @@ def test_with_the_literal_l1_norm_nesterov_changes_next_to_nothing(
     views=st.none() | st.lists(st.sampled_from(sorted(SMALL_VIEWS)), max_size=2),
     direction=st.sampled_from(ONE_SURROGATE),
     loss=st.sampled_from(sorted(LOSSES)),
+    backward=st.sampled_from(["exact", "leaky", {"leaky": 1.0}]),
     update=st.sampled_from(sorted(UPDATES)),
     levels=st.integers(0, 64),
     target=st.sampled_from([None, "given", "least_likely", "random"]),
@@ -408,6 +409,7 @@ def test_no_attack_leaves_its_budget_or_the_unit_range(
     views: list[str] | None,
     direction: str,
     loss: str,
+    backward: str | dict[str, float],
     update: str,
     levels: int,
     target: str | None,
@@ -416,7 +418,7 @@ def test_no_attack_leaves_its_budget_or_the_unit_range(
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 18 * 18, 5)).eval()
     images = torch.rand(2, 3, 20, 20)
-    parts: dict[str, Any] = {"direction": SMALL_DIRECTIONS[direction], "update": update}
+    parts: dict[str, Any] = {"direction": SMALL_DIRECTIONS[direction], "backward": backward, "update": update}
     if views is not None:
         parts["views"] = [SMALL_VIEWS[view] for view in views]
     if not (loss == "po_trip" and target is None):

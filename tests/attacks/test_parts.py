@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lit_adv.attacks import count_passes, create_attack, describe_attack, list_attacks
+from lit_adv.attacks.backward import BACKWARD
 from lit_adv.attacks.directions import DIRECTIONS
 from lit_adv.attacks.losses import LOSSES
 from lit_adv.attacks.named import FAMILY
@@ -180,7 +181,9 @@ def test_views_take_the_place_of_the_scale_copies_and_the_diverse_input_of_a_nam
 
 
 @pytest.mark.parametrize(
-    "options", [{"direction": {"plain": None}}, {"loss": {"cross_entropy": {}}}, {"update": {"sign": 1.0}}], ids=str
+    "options",
+    [{"direction": {"plain": None}}, {"loss": {"cross_entropy": {}}}, {"backward": "exact"}, {"update": {"sign": 1.0}}],
+    ids=str,
 )
 def test_defaults_are_described_alike_however_they_are_written(options: dict[str, Any]) -> None:
     assert describe_attack("mi_fgsm", **options) == describe_attack("mi_fgsm")
@@ -193,7 +196,12 @@ def test_any_part_s_description_is_the_part(data: st.DataObject) -> None:
     views = data.draw(st.lists(st.sampled_from(sorted(VIEWS)), max_size=3))
     parts = {
         kind: data.draw(st.sampled_from(sorted(table)))
-        for kind, table in (("direction", DIRECTIONS), ("loss", LOSSES), ("update", UPDATES))
+        for kind, table in (
+            ("direction", DIRECTIONS),
+            ("loss", LOSSES),
+            ("backward", BACKWARD),
+            ("update", UPDATES),
+        )
     }
     described = describe_attack("mi_fgsm", views=views, **parts)
     assert [next(iter(view)) for view in described["views"]] == views
