@@ -14,11 +14,10 @@ from torch.overrides import TorchFunctionMode
 from lit_adv.attacks.parts import Part
 
 _RELU = (0.0, inf)
+_IN_PLACE = (torch.relu_, Tensor.relu_)
 #: What cuts features off, and where: below and above. ReLU6 as a layer is a hard tanh from 0 to 6.
 _LIMITS: dict[Callable[..., Tensor], Callable[..., tuple[float, float]]] = {
-    F.relu: lambda *_, **__: _RELU,
-    torch.relu: lambda *_, **__: _RELU,
-    Tensor.relu: lambda *_, **__: _RELU,
+    **dict.fromkeys((F.relu, torch.relu, Tensor.relu, *_IN_PLACE), lambda *_, **__: _RELU),
     F.relu6: lambda *_, **__: (0.0, 6.0),
     F.hardtanh: lambda input, min_val=-1.0, max_val=1.0, inplace=False: (min_val, max_val),
 }
@@ -75,10 +74,11 @@ class _LeakyGradients(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _LIMITS:
-            features = args[0] if args else kwargs["input"]
-            return _Cut.apply(features, *_LIMITS[func](*args, **kwargs), self.slope)
-        return func(*args, **kwargs)
+        if func not in _LIMITS:
+            return func(*args, **kwargs)
+        features = args[0] if args else kwargs["input"]
+        cut = _Cut.apply(features, *_LIMITS[func](*args, **kwargs), self.slope)
+        return features.copy_(cut) if func in _IN_PLACE else cut
 
 
 class _Cut(torch.autograd.Function):

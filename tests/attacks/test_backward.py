@@ -60,12 +60,20 @@ def test_leaky_gradients_equal_those_of_the_plain_loop(
     torch.testing.assert_close(made, plain, rtol=0, atol=1e-9)
 
 
+def _relu_that_nobody_takes(x: Tensor) -> Tensor:
+    y = x + 0
+    y.relu_()
+    return y
+
+
 def _functions() -> dict[str, Callable[[Tensor], Tensor]]:
     return {
         "F.relu": F.relu,
         "F.relu with a name": lambda x: F.relu(input=x),
         "torch.relu": torch.relu,
         "Tensor.relu": lambda x: x.relu(),
+        "F.relu_": lambda x: F.relu_(x + 0),
+        "Tensor.relu_": _relu_that_nobody_takes,
         "F.relu6": F.relu6,
         "F.hardtanh": F.hardtanh,
         "F.hardtanh with limits": lambda x: F.hardtanh(x, -1.5, max_val=4.0),
