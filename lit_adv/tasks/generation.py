@@ -49,9 +49,9 @@ class GenerationTask(LightningModule):
             docs/attacks.md has them all), or the class path of another library's attack.
         attack_options: Settings that differ from the named attack's, such as ``eps: 8/255``. The gradient-sign family
             has eps, steps, step_size, step_factor, momentum, nesterov, scale_copies, copies_a_step, copy_order,
-            scale_space, diversity_probability, interpolation, views, direction, loss, update, warm_up_steps,
+            scale_space, diversity_probability, interpolation, views, direction, loss, backward, update, warm_up_steps,
             warm_up_factor, kernel_size, gradient_norm, random_start, label_source, target and seed, and
-            docs/attacks.md says what views, direction, loss and update can be; cw has steps, search_steps,
+            docs/attacks.md says what views, direction, loss, backward and update can be; cw has steps, search_steps,
             learning_rate, initial_constant, confidence, label_source, target and seed.
         ensemble_weights: One positive weight for each member of an ensemble; equal by default.
         fusion: What an ensemble averages.
