@@ -14,12 +14,14 @@ from torch.overrides import TorchFunctionMode
 from lit_adv.attacks.parts import Part
 
 _RELU = (0.0, inf)
-_IN_PLACE = (torch.relu_, Tensor.relu_)
-#: What cuts features off, and where: below and above. ReLU6 as a layer is a hard tanh from 0 to 6.
-_LIMITS: dict[Callable[..., Tensor], Callable[..., tuple[float, float]]] = {
-    **dict.fromkeys((F.relu, torch.relu, Tensor.relu, *_IN_PLACE), lambda *_, **__: _RELU),
-    F.relu6: lambda *_, **__: (0.0, 6.0),
-    F.hardtanh: lambda input, min_val=-1.0, max_val=1.0, inplace=False: (min_val, max_val),
+#: What cuts features off: from its arguments, where below and above, and whether it overwrites them. ReLU6 as a layer is
+#: a hard tanh from 0 to 6.
+_CUTS: dict[Callable[..., Tensor], Callable[..., tuple[float, float, bool]]] = {
+    F.relu: lambda input, inplace=False: (*_RELU, inplace),
+    F.relu6: lambda input, inplace=False: (0.0, 6.0, inplace),
+    F.hardtanh: lambda input, min_val=-1.0, max_val=1.0, inplace=False: (min_val, max_val, inplace),
+    **dict.fromkeys((torch.relu, Tensor.relu), lambda input: (*_RELU, False)),
+    **dict.fromkeys((torch.relu_, Tensor.relu_), lambda input: (*_RELU, True)),
 }
 
 
@@ -46,7 +48,7 @@ class Leaky(Backward):
 
     Between exact gradients (0) and linear backpropagation in all layers (1; LinBP, Guo et al., NeurIPS 2020, which is
     linear in the last layers alone). What one surrogate happens to ignore, others see. Deep networks want a small
-    share. Layers with other activations pass gradients as ever.
+    share. Other activations, clamps, and all that is TorchScript pass gradients as ever.
 
     Attributes:
         slope: The share.
@@ -74,29 +76,32 @@ class _LeakyGradients(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in _LIMITS:
+        if func not in _CUTS:
             return func(*args, **kwargs)
         features = args[0] if args else kwargs["input"]
-        cut = _Cut.apply(features, *_LIMITS[func](*args, **kwargs), self.slope)
-        return features.copy_(cut) if func in _IN_PLACE else cut
+        return _Cut.apply(features, *_CUTS[func](*args, **kwargs), self.slope)
 
 
 class _Cut(torch.autograd.Function):
     """Values are cut off, gradients are not."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, low: float, high: float, slope: float) -> Tensor:
-        cut = features.clamp(low, high if high < inf else None)
+    def forward(ctx: Any, features: Tensor, low: float, high: float, in_place: bool, slope: float) -> Tensor:
         ctx.limits, ctx.slope = (low, high), slope
-        # Each as torch itself: what comes after a ReLU6 may work in place, what comes before a ReLU may be overwritten.
-        ctx.save_for_backward(cut if ctx.limits == _RELU else features)
+        # As torch itself saves it: what comes after a ReLU6 may work in place, what comes before a ReLU be overwritten.
+        by_result = ctx.limits == _RELU
+        before = features.clone() if in_place and not by_result else features
+        if in_place:
+            ctx.mark_dirty(features)
+        cut: Tensor = (features.clamp_ if in_place else features.clamp)(low, high if high < inf else None)
+        ctx.save_for_backward(cut if by_result else before)
         return cut
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (saved,) = ctx.saved_tensors
         if ctx.limits == _RELU:  # in one go
-            return torch.ops.aten.leaky_relu_backward(gradient, saved, ctx.slope, True), None, None, None
+            return torch.ops.aten.leaky_relu_backward(gradient, saved, ctx.slope, True), None, None, None, None
         exact = torch.ops.aten.hardtanh_backward(gradient, saved, *ctx.limits)
         lerp = torch.lerp if torch.is_grad_enabled() else Tensor.lerp_  # the former for a second derivative
-        return lerp(exact, gradient, ctx.slope), None, None, None
+        return lerp(exact, gradient, ctx.slope), None, None, None, None

@@ -101,6 +101,48 @@ def test_layers_behind_may_work_in_place() -> None:
         torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], (exact + exact.max()) / 2)
 
 
+class ReadTwice(nn.Module):
+    """Adds what an activation has read, and overwritten if it works in place."""
+
+    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.act, self.first, self.second = act, nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.first(x) * 9
+        return (features + self.second(self.act(features))).flatten(1)
+
+
+_ACTS: list[Callable[[Tensor], Tensor]] = [
+    nn.ReLU(inplace=True),
+    nn.ReLU6(inplace=True),
+    lambda x: F.relu(x, True),
+    lambda x: F.relu6(x, inplace=True),
+    lambda x: F.hardtanh(x, 0, 6, True),
+    nn.ReLU(),
+]
+
+
+# Compilers do not ask about relu_, which layers do not call.
+@pytest.mark.parametrize(
+    ("act", "compiled"), [*((act, compiled) for act in _ACTS for compiled in (False, True)), (torch.relu_, False)]
+)
+def test_what_is_overwritten_stays_overwritten(act: Callable[[Tensor], Tensor], compiled: bool) -> None:
+    x = torch.rand(2, 3, 8, 8, requires_grad=True)
+    model = ReadTwice(act)
+    values = model(x)
+    exact = torch.autograd.grad(values.square().sum(), x)[0]
+    if compiled:
+        model.compile(backend="aot_eager")
+    for slope in (0.0, 0.5):
+        with Leaky(slope).rule():
+            seen = model(x)
+        torch.testing.assert_close(seen, values)
+        gradient = torch.autograd.grad(seen.square().sum(), x)[0]
+        assert torch.allclose(gradient, exact, rtol=1e-4, atol=1e-4) == (slope == 0)
+
+
 def test_a_second_derivative_passes_back_the_same_way() -> None:
     for call in (F.relu, F.relu6):
         x = torch.tensor([-2.0, 0.5, 9.0], requires_grad=True)
