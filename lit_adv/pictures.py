@@ -43,7 +43,7 @@ def draw_examples(
     if gain is None:
         gain = 127 / max(float(change.abs().max()), 1)
     amplified = (127.5 + gain * change).clamp(0, 255).to(torch.uint8)
-    rows = {"clean": clean, "adversarial": adversarial, f"perturbation x {gain:.0f}": amplified}
+    rows = {"clean": clean, "adversarial": adversarial, f"perturbation x {gain:.2g}": amplified}
     strips = [_strip(images, title) for title, images in rows.items()]
     picture = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips) + _HEADER), "white")
     for i, strip in enumerate(strips):

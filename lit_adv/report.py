@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from lit_adv.metrics import Rate, TransferResult
@@ -90,6 +91,7 @@ def to_markdown(cells: Sequence[Cell], reference: bool = False) -> str:
     return "\n".join([*_aligned(table), "", *notes]) + "\n"
 
 
+@rc_context({"text.parse_math": False})  # names may hold dollar signs
 def heat_map(cells: Sequence[Cell]) -> bytes:
     """Draw the success rates, attacks by targets.
 

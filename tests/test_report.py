@@ -110,6 +110,10 @@ def test_the_heat_map_is_a_picture_that_grows_with_the_table() -> None:
     assert large.height > small.height
 
 
+def test_names_with_dollar_signs_are_names() -> None:
+    assert heat_map([make_cell("$x^$", "timm:$a^$", 50)]) != heat_map([make_cell("x", "timm:a", 50)])
+
+
 def test_the_heat_map_shows_rates_and_stars() -> None:
     other_rate = [make_cell("mi", "timm:a", 20, white_box=True), *grid()[1:]]
     no_star = [make_cell("mi", "timm:a", 98), *grid()[1:]]

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from lit_adv.attacks.parts import Part
 
 _RELU = (0.0, inf)
-#: What cuts features off: from its arguments, where below and above, and whether it overwrites them. ReLU6 as a layer is
-#: a hard tanh from 0 to 6.
+#: What cuts features off: from its arguments, where below and above, and whether it overwrites them. ReLU6 as a layer
+#: is a hard tanh from 0 to 6.
 _CUTS: dict[Callable[..., Tensor], Callable[..., tuple[float, float, bool]]] = {
     F.relu: lambda input, inplace=False: (*_RELU, inplace),
     F.relu6: lambda input, inplace=False: (0.0, 6.0, inplace),

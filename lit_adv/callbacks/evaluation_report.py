@@ -19,7 +19,7 @@ from lit_adv.data.evaluation import PairBatch, read_pairs
 from lit_adv.loggers import log_inputs
 from lit_adv.outcomes import from_counts
 from lit_adv.pages.evaluation import Evaluation, evaluation_page
-from lit_adv.pages.kept_gallery import PassingPictures
+from lit_adv.pages.kept_gallery import MOST_PICTURES, PassingPictures
 from lit_adv.pictures import draw_examples, png_source, to_png
 from lit_adv.report import Cell, heat_map, to_csv, to_json, to_markdown
 from lit_adv.shards import publish, scratch, storage
@@ -66,8 +66,11 @@ class EvaluationReport(Callback):
 
     def __init__(self, path: str, reference: bool = False, examples: int = 6, gallery: int = 100) -> None:
         super().__init__()
-        if min(examples, gallery) < 0:
-            raise ValueError(f"got report.examples {examples} and report.gallery {gallery}; both are at least 0")
+        if min(examples, gallery) < 0 or gallery > MOST_PICTURES:
+            raise ValueError(
+                f"got report.examples {examples} and report.gallery {gallery}; both are at least 0, and a page of "
+                f"more than {MOST_PICTURES} images is too large to open"
+            )
         self.path = path
         self.reference = reference
         self.examples = examples

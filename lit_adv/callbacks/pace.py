@@ -173,6 +173,7 @@ class Pace(Callback):
         step = trainer.global_step if trainer.state.fn == TrainerFn.FITTING else int(values["images"])
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step)
+            logger.save()  # Lightning does so at some steps alone, which a number of images may pass by
 
 
 @rank_zero_only

@@ -39,11 +39,13 @@ def prepare(arguments: Sequence[str], kind: str) -> list[str]:
         The arguments to parse. What was typed overrides the files, the last file the others.
 
     Raises:
-        MendableError: If there is no such configuration, or an option would replace a part of itself.
+        MendableError: If there is no such configuration, a word behind its name belongs to no option, or an option
+            would replace a part of itself.
     """
     options = list(_options(arguments))
     files = [find_config(option.value, kind) for option in options if option.name in _CONFIG and option.value]
     others = [option for option in options if option.name not in _CONFIG or not option.value]
+    _refuse_words_behind_a_file([option for option in options if option not in others])
     _refuse_lost_parts(others)
     _tell_of_replaced_entries(others, files)
     return [*(f"--config={file}" for file in files), *(word for option in others for word in option.words)]
@@ -77,6 +79,16 @@ def _options(arguments: Sequence[str]) -> Iterator[_Option]:
 
 def _is_option(word: str) -> bool:
     return word.startswith("-") and not word[1:2].isdigit() and word != "-"
+
+
+def _refuse_words_behind_a_file(options: Sequence[_Option]) -> None:
+    for option in options:
+        *_, last = option.words
+        if last not in (option.value, f"{option.name}={option.value}"):
+            raise MendableError(
+                f"{option.name} takes one file, {option.value}, and {last!r} behind it belongs to no option; several "
+                f"files are {option.name} FIRST {option.name} SECOND"
+            )
 
 
 def _refuse_lost_parts(options: Sequence[_Option]) -> None:

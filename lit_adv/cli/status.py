@@ -17,7 +17,7 @@ from lit_adv.shards.job import JOB_FILE
 from lit_adv.shards.remote import redact
 from lit_adv.shards.verify.report import printable
 
-_CONFIG, _RESULTS, _HISTORY = "config.yaml", "results.json", "history.json"
+_CONFIG, _RESULTS, _HISTORY, _CLEAN = "config.yaml", "results.json", "history.json", "clean.json"
 
 
 class _Kind(NamedTuple):
@@ -110,6 +110,10 @@ def _look(folder: str) -> Status:
         if kind.file in names:
             found: Status = import_module(kind.module).look(folder)
             return found
+    if _CLEAN in names:
+        raise FileNotFoundError(
+            f"{redact(folder)} has the clean accuracy of models, which is all counted: see {_CLEAN}"
+        )
     if _CONFIG in names:
         raise FileNotFoundError(f"{redact(folder)} shows nothing yet: its run has only begun, or did not come far")
     raise FileNotFoundError(

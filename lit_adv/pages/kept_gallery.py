@@ -12,6 +12,8 @@ from lit_adv.shards.attacked import AttackedFolder
 from lit_adv.shards.decode import Pixels
 
 GALLERY_FILE = "gallery.json"
+#: So that the file stays below :data:`lit_adv.shards.storage.MAX_SMALL_FILE`.
+MOST_PICTURES = 2000
 _PICTURE = "data:image/jpeg;base64,"
 
 

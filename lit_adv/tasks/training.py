@@ -139,9 +139,10 @@ class TrainingTask(FittingTask):
         images, source = {"clean": to_float(batch.clean)}, "clean"
         if "adversarial" in (*recipe.views, *self.taught):
             images["adversarial"], source = self._adversarial(batch, images["clean"])
+        shown = images.get("adversarial", images["clean"])
         mix = draw_cut_mix(images["clean"], self.cut_mix) if self.cut_mix else None
         if mix is not None:
-            images = {view: mix.images(shown) for view, shown in images.items()}
+            images = {view: mix.images(pixels) for view, pixels in images.items()}
         views = [view for view in images if view in (*recipe.views, *self.taught)]
         with keep_features(self.model.network, self.feature_layer) as kept:
             outputs = self.model(torch.cat([images[view] for view in views])).chunk(len(views))
@@ -154,7 +155,6 @@ class TrainingTask(FittingTask):
         for name, (weight, term) in self._teach(images["clean"], logits, features).items():
             terms[name] = term
             total = total + weight * term
-        shown = images.get("adversarial", images["clean"])
         return total, {f"{source}/{name}": term.detach() for name, term in terms.items()}, shown
 
     def _teach(

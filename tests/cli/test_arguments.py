@@ -40,6 +40,13 @@ def test_a_later_file_overrides_an_earlier_one(file: str, tmp_path: Path, capsys
     assert (config["model"]["attack"], config["data"]["batch_size"]) == ("mi_fgsm", 7)
 
 
+def test_a_word_behind_a_file_is_refused_as_it_would_be_lost(file: str) -> None:
+    for typed in (["--config", file, "other.yaml"], [f"--config={file}", "other.yaml"], ["--config", file, file + "s"]):
+        with pytest.raises(MendableError, match=r"--config takes one file, .*mine\.yaml, and .* belongs to no option"):
+            prepare(typed, "generate")
+    assert prepare(["--config", file, "--config", file], "generate") == [f"--config={file}"] * 2
+
+
 def test_a_dictionary_that_would_drop_an_entry_typed_before_it_is_refused_with_the_remedy() -> None:
     typed = ["--model.attack_options.eps", "8/255", "--model.attack_options", "{steps: 2}"]
     with pytest.raises(MendableError, match=r"would replace --model\.attack_options\.eps.*put --model\.attack_options"):

@@ -104,7 +104,12 @@ def test_watching_ends_where_only_failed_shards_are_left(half: Path, capsys: pyt
 
 @pytest.mark.parametrize(
     ("names", "says"),
-    [([], "is not the folder of a run"), (["config.yaml"], "shows nothing yet"), (["notes.txt"], "is not the folder")],
+    [
+        ([], "is not the folder of a run"),
+        (["config.yaml"], "shows nothing yet"),
+        (["notes.txt"], "is not the folder"),
+        (["clean.json", "config.yaml"], "has the clean accuracy of models, which is all counted: see clean.json"),
+    ],
 )
 def test_a_folder_without_a_run_is_refused(names: list[str], says: str, tmp_path: Path) -> None:
     for name in names:

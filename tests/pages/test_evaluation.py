@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lit_adv.callbacks.evaluation_report import EvaluationReport
 from lit_adv.cli.main import run as main
 from lit_adv.outcomes import Outcomes
 from lit_adv.pages.evaluation import evaluation_page
-from lit_adv.pages.gallery import choose
+from lit_adv.pages.gallery import choose, draw
 from lit_adv.pages.kept_gallery import PassingPictures, keep_pictures
 from lit_adv.shards.attacked import open_attacked
 from tests.pages.tiny_evaluation import BOLD_ATTACK, BOLD_CLASS, make_evaluation
@@ -130,6 +131,20 @@ def test_attacks_with_the_same_shards_each_have_their_pictures(tmp_path: Path) -
     shown = keep_pictures(choose(parts, 4), dict.fromkeys(folders, gone), str(tmp_path), passing.pictures)
     assert shown[:2] == shown[2:]
     assert sorted(shown[:2]) == sorted(passing.pictures.values())
+
+
+def test_a_change_of_more_than_half_the_range_is_seen() -> None:
+    clean = np.zeros((64, 64, 3), np.uint8)
+    adversarial = clean.copy()
+    adversarial[:32] = 200
+    pictures = draw(clean, adversarial)
+    change = np.asarray(Image.open(BytesIO(base64.b64decode(pictures.change.partition(",")[2]))))
+    assert (pictures.gain, change[:28].min() > 240, 120 < change[36:].mean() < 135) == (1, True, True)
+
+
+def test_a_gallery_too_large_to_open_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"report\.gallery 2001; .* more than 2000 images is too large"):
+        EvaluationReport(str(tmp_path), gallery=2001)
 
 
 def test_no_gallery_is_no_gallery() -> None:
