@@ -4,14 +4,21 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
+from lit_adv.callbacks.preemption import stoppable
 from lit_adv.checkpoints import read_checkpoint
 from lit_adv.cli.main import run as main
+from lit_adv.errors import PreemptedError
 from tests.stopped_runs import running, wait_until
 from tests.test_fit import arguments
 from tests.tiny_attacks import OTHER, make_attacked
@@ -95,6 +102,28 @@ def test_processes_that_lightning_has_just_started_are_taken_along(sets: dict[st
         assert process.exitcode == 75, log.read_text()
     assert not any(child.exists() for child in children)
     assert "asked to stop before the work began" in log.read_text()
+
+
+def test_a_process_that_is_being_started_is_known_before_the_run_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    start = subprocess.Popen
+
+    def asked_to_stop_in_between(*arguments: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        child = start(["sleep", "60"])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+        return child
+
+    def start_and_wait() -> None:
+        launcher._call_children_scripts()
+        time.sleep(SECONDS)
+
+    monkeypatch.setattr(subprocess, "Popen", asked_to_stop_in_between)
+    with mock.patch.dict(os.environ), stoppable(), pytest.raises(PreemptedError):
+        start_and_wait()
+    [child] = launcher.procs
+    child.kill()
+    child.wait()
 
 
 def test_an_evaluation_killed_at_random_moments_ends_with_the_results_of_one_that_was_not(

@@ -156,9 +156,16 @@ def stoppable() -> Iterator[None]:
     process = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == process:  # data loader workers inherit the handler
-            logger.warning("asked to stop before the work began, or after its end; run the same command again")
-            raise PreemptedError
+        if os.getpid() != process:  # data loader workers inherit the handler
+            return
+        if _starts_processes(frame):
+            # The process that is just being started is nowhere to be found yet, and would be left behind.
+            again = threading.Timer(0.1, os.kill, [process, number])
+            again.daemon = True
+            again.start()
+            return
+        logger.warning("asked to stop before the work began, or after its end; run the same command again")
+        raise PreemptedError
 
     before = {number: signal.getsignal(number) for number in ASKED}
     for number in ASKED:
@@ -168,6 +175,15 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             _set_handler(number, handler)
+
+
+def _starts_processes(frame: FrameType | None) -> bool:
+    """Tell whether a signal came while Lightning starts the other processes."""
+    while frame is not None:
+        if frame.f_code is _SubprocessScriptLauncher._call_children_scripts.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _set_handler(number: signal.Signals, handler: Any) -> None:
