@@ -88,13 +88,12 @@ class _Cut(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, low: float, high: float, in_place: bool, slope: float) -> Tensor:
         ctx.limits, ctx.slope = (low, high), slope
-        # As torch itself saves it: what comes after a ReLU6 may work in place, what comes before a ReLU be overwritten.
-        by_result = ctx.limits == _RELU
-        before = features.clone() if in_place and not by_result else features
         if in_place:
             ctx.mark_dirty(features)
         cut: Tensor = (features.clamp_ if in_place else features.clamp)(low, high if high < inf else None)
-        ctx.save_for_backward(cut if by_result else before)
+        # The result tells as well where gradients pass, and layers behind keep it, too. But what comes behind a ReLU6
+        # may work in place, so long as that does not.
+        ctx.save_for_backward(cut if in_place or ctx.limits == _RELU else features)
         return cut
 
     @staticmethod

@@ -31,8 +31,9 @@ class _Frozen:
     def forward(self: Any, images: Tensor) -> Tensor:
         fast, clamps = _in_float32_on_cpu(self, images), self.clamps
         # Whoever listens to torch's functions, as attacks with gradients of their own do, is to hear of the ReLU6.
-        if clamps and (not fast or has_torch_function((images,))):
-            images, clamps = F.relu6(images), False
+        heard = clamps and has_torch_function((images,))
+        if heard or (clamps and not fast):
+            images, clamps = F.relu6(images, inplace=heard), False
         if not fast:
             result: Tensor = super().forward(images)  # type: ignore[misc]
             return result
