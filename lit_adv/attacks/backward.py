@@ -44,7 +44,7 @@ class Exact(Backward):
 
 @dataclass(frozen=True)
 class Leaky(Backward):
-    """A share of the gradient passes where ReLU and ReLU6 are flat and would stop it.
+    """A share of the gradient passes where ReLU, ReLU6 and hard tanh are flat and would stop it.
 
     Between exact gradients (0) and linear backpropagation in all layers (1; LinBP, Guo et al., NeurIPS 2020, which is
     linear in the last layers alone). What one surrogate happens to ignore, others see. Deep networks want a small

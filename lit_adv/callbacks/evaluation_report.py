@@ -54,14 +54,14 @@ class EvaluationReport(Callback):
         path: The folder for the results, local or remote.
         reference: Whether to put the paper's numbers beside the results where there are any.
         examples: How many images of each attack are drawn; 0 for no pictures.
-        gallery: How many images the page shows, over all attacks, at least one of each; 0 for none. Where
-            ``examples`` is 0, too, no image is kept or shown.
+        gallery: How many images the page shows, over all attacks, at least one of each; 0 for none, and at most
+            :data:`lit_adv.pages.kept_gallery.MOST_PICTURES`. Where ``examples`` is 0, too, no image is kept or shown.
 
     Attributes:
         table: The content of ``results.md``; empty until the run has ended.
 
     Raises:
-        ValueError: If a number is negative.
+        ValueError: If a number is negative, or the page would be too large.
     """
 
     def __init__(self, path: str, reference: bool = False, examples: int = 6, gallery: int = 100) -> None:

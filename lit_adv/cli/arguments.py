@@ -43,9 +43,9 @@ def prepare(arguments: Sequence[str], kind: str) -> list[str]:
             would replace a part of itself.
     """
     options = list(_options(arguments))
+    _refuse_words_behind_a_file(options)
     files = [find_config(option.value, kind) for option in options if option.name in _CONFIG and option.value]
     others = [option for option in options if option.name not in _CONFIG or not option.value]
-    _refuse_words_behind_a_file([option for option in options if option not in others])
     _refuse_lost_parts(others)
     _tell_of_replaced_entries(others, files)
     return [*(f"--config={file}" for file in files), *(word for option in others for word in option.words)]
@@ -83,11 +83,11 @@ def _is_option(word: str) -> bool:
 
 def _refuse_words_behind_a_file(options: Sequence[_Option]) -> None:
     for option in options:
-        *_, last = option.words
-        if last not in (option.value, f"{option.name}={option.value}"):
+        behind = option.words[1:] if "=" in option.words[0] else option.words[2:]
+        if option.name in _CONFIG and behind:
             raise MendableError(
-                f"{option.name} takes one file, {option.value}, and {last!r} behind it belongs to no option; several "
-                f"files are {option.name} FIRST {option.name} SECOND"
+                f"{option.name} takes one file, {option.value}, and {behind[0]!r} behind it belongs to no option; "
+                f"several files are {option.name} FIRST {option.name} SECOND"
             )
 
 

@@ -121,7 +121,7 @@ def draw(clean: Pixels, adversarial: Pixels) -> Pictures:
         adversarial: uint8 [H, W, 3].
     """
     change = adversarial.astype(np.int16) - clean
-    gain = max(127 // max(int(np.abs(change).max()), 1), 1)
+    gain = 127 // int(np.abs(change).max().clip(1, 127))
     amplified = (127 + gain * change).clip(0, 255).astype(np.uint8)
     return Pictures(_url(clean), _url(adversarial), _url(amplified), gain)
 

@@ -26,15 +26,11 @@ PAPER = {
     "si_ni_ti_dim": (10, 1, True, 5, 0.5, 7),
 }
 # Attacks of this project's own: their passes, and what they change of si_ni_ti_dim.
-_ONE_OF_THREE = {
-    "scale_copies": 3,
-    "copies_a_step": 1,
-    "diversity_probability": 1.0,
-    "backward": {"leaky": {"slope": 0.1}},
-}
+_ONE_OF_THREE = {"scale_copies": 3, "copies_a_step": 1, "diversity_probability": 1.0}
+_LEAKY = {"backward": {"leaky": {"slope": 0.1}}}
 OWN = {
-    "si_ni_ti_dim_fast": (12, _ONE_OF_THREE | {"steps": 12, "step_factor": 1.5}),
-    "si_ni_ti_dim_strong": (48, _ONE_OF_THREE | {"steps": 48, "step_factor": 2.0}),
+    "si_ni_ti_dim_fast": (12, _ONE_OF_THREE | _LEAKY | {"steps": 12, "step_factor": 1.5}),
+    "si_ni_ti_dim_strong": (48, _ONE_OF_THREE | _LEAKY | {"steps": 48, "step_factor": 2.0}),
 }
 MI_FGSM = describe_attack("mi_fgsm")
 _UNIT = {"scale_space": "unit"}
